@@ -1,0 +1,13 @@
+//! The ground floor of Billhook: plain types without I/O that every other crate shares.
+//!
+//! Nothing here opens a file, a socket or a database, and nothing reads the wall clock except [`clock::SystemClock`].
+
+pub mod clock;
+pub mod failpoint;
+pub mod metrics;
+pub mod row;
+pub mod secret;
+pub mod table;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use secret::Secret;
