@@ -17,6 +17,17 @@ pub struct Options {
     pub tables: &'static [Table],
     /// Revision of the catalogue; grows with every change of the tables.
     pub catalogue_revision: i64,
+    /// Who opens it.
+    pub role: Role,
+}
+
+/// Who opens a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A server that ingests and applies. On SQLite a second server on the same file is refused.
+    Server,
+    /// A command that looks or repairs, possibly beside a running server.
+    Tool,
 }
 
 /// Which database.
