@@ -53,13 +53,7 @@ impl Work for ApplyBatch {
     async fn run<T: Transaction>(self, transaction: &mut T) -> Result<ApplyOutcome, StoreError> {
         let sequences: Vec<i64> = self.deliveries.iter().map(|delivery| delivery.sequence).collect();
         let claimed: HashSet<i64> = transaction.claim(&sequences).await?.into_iter().collect();
-        let mut step = Step {
-            policy: self.policy,
-            now: self.now,
-            outcome: ApplyOutcome::default(),
-            families: Families::default(),
-            written: BTreeMap::new(),
-        };
+        let mut step = Step::new(self.policy, self.now);
         let mut queue = Vec::new();
         let mut thin = Vec::new();
         let mut shown = Vec::new();
@@ -129,8 +123,13 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    pub(crate) fn new(policy: Policy, now: Timestamp) -> Self {
+        let (outcome, families, written) = Default::default();
+        Self { policy, now, outcome, families, written }
+    }
+
     /// Applies changes in rounds, so that no statement meets an object twice: a round takes the earliest change of each.
-    async fn changes<T: Transaction>(
+    pub(crate) async fn changes<T: Transaction>(
         &mut self,
         transaction: &mut T,
         mut queue: Vec<Box<Change>>,
@@ -259,7 +258,7 @@ impl Step {
     }
 
     /// Children, links between tables, and marks, once all parents are settled.
-    async fn finish<T: Transaction>(&mut self, transaction: &mut T) -> Result<(), StoreError> {
+    pub(crate) async fn finish<T: Transaction>(&mut self, transaction: &mut T) -> Result<(), StoreError> {
         let families = std::mem::take(&mut self.families);
         families.write(transaction, &mut self.outcome, &mut self.written).await?;
         let tables = billhook_stripe::catalogue::tables();

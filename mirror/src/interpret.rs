@@ -184,7 +184,7 @@ fn snapshot(
         }
     };
     let sanitised = sanitise(object).or_else(|error| refuse(Reason::TooDeep, error.to_string()))?;
-    let deletes = table.on_delete != OnDelete::Keep && (event_type.ends_with(".deleted") || envelope.data_object_deleted);
+    let deletes = table.on_delete != OnDelete::Keep && (event_type.ends_with(".deleted") || envelope.object_deleted);
     let account = envelope.account.as_deref().unwrap_or(&policy.account);
     let context = Context {
         account,
