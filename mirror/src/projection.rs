@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use billhook_core::row::{Rank, Row, Value, Version};
-use billhook_core::table::{ChildList, Expression, Key, Orphans, Segment, Source, Table};
+use billhook_core::table::{ChildList, Column, Expression, Key, Orphans, Segment, Source, Table};
 use billhook_stripe::catalogue;
 use serde_json::value::RawValue;
 
@@ -165,20 +165,15 @@ fn derive(
     let column = &table.columns[position];
     match &column.source {
         Source::Object(expressions) | Source::Linked(expressions) => {
-            for expression in expressions {
-                let value = kept(convert::evaluate(column, expression, fields), table, mismatches);
-                if value != Value::Null {
-                    return value;
-                }
-            }
-            Value::Null
+            first_present(column, expressions, fields, table, mismatches)
         }
-        Source::ParentId => match context.parent {
-            // A list of another kind of parent has another column for it.
-            Some(parent) if parent.list.parent_column.is_none_or(|column| column == position) => {
-                Value::Text(parent.id.to_owned())
-            }
-            _ => Value::Null,
+        Source::ParentId(expressions) => match first_present(column, expressions, fields, table, mismatches) {
+            Value::Null => match context.parent {
+                // A list of another kind of parent has another column for it.
+                Some(parent) if parent.list.parent_column == Some(position) => Value::Text(parent.id.to_owned()),
+                _ => Value::Null,
+            },
+            own => own,
         },
         Source::Parent(path) => {
             let path = path.iter().cloned().map(Segment::Key).collect();
@@ -188,6 +183,17 @@ fn derive(
         }
         Source::Null | Source::Meta(_) => Value::Null,
     }
+}
+
+fn first_present(
+    column: &Column,
+    expressions: &[Expression],
+    fields: &Fields<'_>,
+    table: &Table,
+    mismatches: &mut Vec<usize>,
+) -> Value {
+    let values = expressions.iter().map(|expression| kept(convert::evaluate(column, expression, fields), table, mismatches));
+    values.into_iter().find(|value| *value != Value::Null).unwrap_or(Value::Null)
 }
 
 fn project_lists(
@@ -270,7 +276,7 @@ fn plan(table: &'static Table) -> Plan {
                     plan.derived.push(position);
                 }
             }
-            Source::ParentId | Source::Parent(_) => plan.derived.push(position),
+            Source::ParentId(_) | Source::Parent(_) => plan.derived.push(position),
             Source::Null | Source::Meta(_) => {}
         }
     }
