@@ -1,5 +1,6 @@
 //! Makes any JSON document acceptable to both databases, changing as little as possible.
 
+mod nesting;
 mod scan;
 mod text;
 
