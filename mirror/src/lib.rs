@@ -11,6 +11,7 @@ pub mod interpret;
 pub mod law;
 mod losers;
 mod object;
+pub mod prisma;
 pub mod projection;
 pub mod quarantine;
 mod queue;
