@@ -1,26 +1,32 @@
 //! What needs somebody's attention: objects to read again, and the quarantine.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::inbox::{release, whole};
 use super::times;
 use crate::{DirtyMark, QuarantineEntry, QuarantineSummary};
 
-/// Marks objects for reading them again.
-///
-/// A second mark of another cause takes away the name of the event: neither event alone settles both.
+/// Marks objects for reading them again. The mark with the later time stands, with its reason and event.
 pub(super) fn mark_dirty(connection: &Connection, marks: &[DirtyMark]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO billhook_dirty AS stored (object, id, account, reason, event_id, not_before, marked_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (object, id) DO UPDATE SET account = excluded.account, \
-         reason = excluded.reason, not_before = max(stored.not_before, excluded.not_before), \
-         event_id = CASE WHEN stored.event_id = excluded.event_id THEN stored.event_id ELSE '' END",
+         reason = excluded.reason, event_id = excluded.event_id, not_before = excluded.not_before, \
+         marked_at = excluded.marked_at WHERE excluded.not_before >= stored.not_before",
     )?;
     let marked_at = times::precise(times::now());
     for mark in marks {
         let not_before = times::precise(mark.not_before);
-        statement.execute(params![mark.object, mark.id, mark.account, mark.reason, mark.event_id, not_before, marked_at])?;
+        statement.execute(params![
+            mark.object,
+            mark.id,
+            mark.account,
+            mark.reason,
+            mark.event_id,
+            not_before,
+            marked_at
+        ])?;
     }
     Ok(())
 }
@@ -66,7 +72,13 @@ pub(super) fn quarantine(connection: &Connection, entries: &[QuarantineEntry]) -
          applied = excluded.applied, at = excluded.at, closed_at = NULL",
     )?;
     for entry in entries {
-        statement.execute(params![entry.sequence, entry.reason, entry.detail, entry.applied, times::precise(entry.at)])?;
+        statement.execute(params![
+            entry.sequence,
+            entry.reason,
+            entry.detail,
+            entry.applied,
+            times::precise(entry.at)
+        ])?;
     }
     Ok(())
 }
@@ -75,7 +87,7 @@ pub(super) fn quarantine(connection: &Connection, entries: &[QuarantineEntry]) -
 pub(super) fn list_quarantine(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<QuarantineSummary>> {
     let mut statement = connection.prepare_cached(
         "SELECT event_id, event_type, reason, detail, applied, at FROM billhook_quarantine \
-         JOIN billhook_inbox USING (sequence) WHERE closed_at IS NULL ORDER BY at DESC, sequence DESC LIMIT ?1",
+         JOIN billhook_inbox USING (sequence) WHERE closed_at IS NULL ORDER BY sequence DESC LIMIT ?1",
     )?;
     let rows = statement.query_map([whole(limit)], |row: &Row<'_>| {
         Ok(QuarantineSummary {
@@ -112,4 +124,3 @@ pub(super) fn retry_quarantined(connection: &Connection, event_ids: &[String]) -
     release(connection, &closed)?;
     Ok(closed.len() as u64)
 }
-

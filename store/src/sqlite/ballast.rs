@@ -39,7 +39,9 @@ impl Ballast {
     /// The disk is full: gives the reserve back to it.
     pub(super) fn spend(&mut self) {
         if !self.spent {
-            tracing::error!("the disk of the database is full; the reserve was released and new data is refused until there is room");
+            tracing::error!(
+                "the disk of the database is full; the reserve was released and new data is refused until there is room"
+            );
         }
         self.spent = true;
         if let Err(error) = std::fs::remove_file(&self.path)
@@ -67,7 +69,7 @@ impl Ballast {
         if std::fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() >= BALLAST_BYTES) {
             return true;
         }
-        if !free_bytes(&self.path).is_some_and(|free| free >= BALLAST_BYTES + BESIDE_BALLAST_BYTES) {
+        if free_bytes(&self.path).is_none_or(|free| free < BALLAST_BYTES + BESIDE_BALLAST_BYTES) {
             return false;
         }
         let made = self.write_zeros();

@@ -33,14 +33,18 @@ pub(super) fn prune(
 /// `None` when orphans are kept.
 fn statement(table: &Table, parent_column: usize, orphans: Orphans) -> Result<Option<String>, StoreError> {
     let Some(parent) = table.columns.get(parent_column) else {
-        return Err(StoreError::Configuration(format!("table {} has no column at position {parent_column}", table.name)));
+        return Err(StoreError::Configuration(format!(
+            "table {} has no column at position {parent_column}",
+            table.name
+        )));
     };
     let name = quoted(&table.name);
     let verb = match orphans {
         Orphans::Keep => return Ok(None),
         Orphans::Remove => format!("DELETE FROM {name} AS child"),
         Orphans::Flag => {
-            let flag = table.columns.iter().any(|column| column.name == DELETED && column.column_type == ColumnType::Boolean);
+            let flag =
+                table.columns.iter().any(|column| column.name == DELETED && column.column_type == ColumnType::Boolean);
             if !flag {
                 return Err(StoreError::Configuration(format!("table {} has no column {DELETED} to flag", table.name)));
             }

@@ -15,7 +15,9 @@ fn translate(operation: &'static str, error: &Error) -> StoreError {
         Error::SqliteFailure(failure, _) => match failure.code {
             ErrorCode::DiskFull => StoreError::Full(message),
             // The shared-memory index cannot grow: in practice the disk is full.
-            ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => StoreError::Full(message),
+            ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
+                StoreError::Full(message)
+            }
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SystemIoFailure => {
                 StoreError::Unavailable(format!("{operation}: {message}"))
             }

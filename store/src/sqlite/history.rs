@@ -9,7 +9,11 @@ use super::statements::quoted;
 use crate::{Contender, RowState, StoredRow, Tombstone};
 
 /// Versions of rows. The writer is alone, so reading locks.
-pub(super) fn row_states(connection: &Connection, table: &Table, ids: &[String]) -> rusqlite::Result<Vec<Option<RowState>>> {
+pub(super) fn row_states(
+    connection: &Connection,
+    table: &Table,
+    ids: &[String],
+) -> rusqlite::Result<Vec<Option<RowState>>> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT _version_time, _version_rank, coalesce(_source_event, ''), coalesce(CAST(_raw_data AS TEXT), 'null') \
          FROM {} WHERE id = ?1",
@@ -20,7 +24,12 @@ pub(super) fn row_states(connection: &Connection, table: &Table, ids: &[String])
 }
 
 /// Rows in order of id, those that have a document to rebuild from.
-pub(super) fn scan(connection: &Connection, table: &Table, after_id: &str, limit: usize) -> rusqlite::Result<Vec<StoredRow>> {
+pub(super) fn scan(
+    connection: &Connection,
+    table: &Table,
+    after_id: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<StoredRow>> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT id, coalesce(_account_id, ''), _version_time, _version_rank, coalesce(_source_event, ''), \
          CAST(_raw_data AS TEXT) FROM {} WHERE id > ?1 AND _raw_data IS NOT NULL ORDER BY id LIMIT ?2",
@@ -75,7 +84,11 @@ pub(super) fn delete_buried(connection: &Connection, table: &Table, ids: &[Strin
 }
 
 /// Reads tombstones.
-pub(super) fn tombstones(connection: &Connection, table: &Table, ids: &[String]) -> rusqlite::Result<Vec<Option<Tombstone>>> {
+pub(super) fn tombstones(
+    connection: &Connection,
+    table: &Table,
+    ids: &[String],
+) -> rusqlite::Result<Vec<Option<Tombstone>>> {
     let mut statement = connection.prepare_cached(
         "SELECT time, source_event, base_time FROM billhook_tombstones WHERE table_name = ?1 AND id = ?2",
     )?;
@@ -84,12 +97,12 @@ pub(super) fn tombstones(connection: &Connection, table: &Table, ids: &[String])
     ids.iter().map(|id| statement.query_row([&table.name, id], tombstone).optional()).collect()
 }
 
-/// Writes tombstones; one of the same or a later time stays.
+/// Writes tombstones; one of a later time stays.
 pub(super) fn bury(connection: &Connection, table: &Table, tombstones: &[(String, Tombstone)]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO billhook_tombstones AS stored (table_name, id, time, source_event, base_time) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (table_name, id) DO UPDATE SET time = excluded.time, source_event = excluded.source_event, \
-         base_time = excluded.base_time WHERE excluded.time > stored.time",
+         base_time = excluded.base_time WHERE excluded.time >= stored.time",
     )?;
     for (id, tombstone) in tombstones {
         statement.execute(params![table.name, id, tombstone.time, tombstone.source_event, tombstone.base_time])?;
@@ -132,8 +145,12 @@ pub(super) fn add_contender(connection: &Connection, table: &Table, contender: &
 }
 
 /// Forgets contenders that are older than a time.
-pub(super) fn forget_contenders(connection: &Connection, table: &Table, before: &[(String, i64)]) -> rusqlite::Result<()> {
-    let mut statement = connection
-        .prepare_cached("DELETE FROM billhook_contenders WHERE table_name = ?1 AND id = ?2 AND time < ?3")?;
+pub(super) fn forget_contenders(
+    connection: &Connection,
+    table: &Table,
+    before: &[(String, i64)],
+) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare_cached("DELETE FROM billhook_contenders WHERE table_name = ?1 AND id = ?2 AND time < ?3")?;
     before.iter().try_for_each(|(id, time)| statement.execute(params![table.name, id, time]).map(|_changes| ()))
 }

@@ -14,7 +14,8 @@ pub(super) fn insert(connection: &Connection, deliveries: &[Delivery]) -> rusqli
          livemode, received_at, secret_index, sha256, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
          ON CONFLICT (event_id) DO NOTHING",
     )?;
-    let mut pending = connection.prepare_cached("INSERT INTO billhook_pending (sequence, received_at) VALUES (?1, ?2)")?;
+    let mut pending =
+        connection.prepare_cached("INSERT INTO billhook_pending (sequence, received_at) VALUES (?1, ?2)")?;
     let mut sequences = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
         let received_at = times::precise(delivery.received_at);
@@ -96,8 +97,9 @@ pub(super) fn claim(connection: &Connection, sequences: &[i64]) -> rusqlite::Res
 /// Puts deliveries back into the queue; returns how many of the ids exist.
 pub(super) fn release(connection: &Connection, event_ids: &[String]) -> rusqlite::Result<u64> {
     let mut find = connection.prepare_cached("SELECT sequence, received_at FROM billhook_inbox WHERE event_id = ?1")?;
-    let mut pending =
-        connection.prepare_cached("INSERT INTO billhook_pending (sequence, received_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    let mut pending = connection.prepare_cached(
+        "INSERT INTO billhook_pending (sequence, received_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )?;
     let mut found = 0;
     for event_id in event_ids {
         let delivery =
@@ -112,8 +114,8 @@ pub(super) fn release(connection: &Connection, event_ids: &[String]) -> rusqlite
 
 /// Deliveries by event id.
 pub(super) fn by_event_ids(connection: &Connection, event_ids: &[String]) -> rusqlite::Result<Vec<StoredDelivery>> {
-    let mut statement =
-        connection.prepare_cached("SELECT sequence, event_id, received_at, raw FROM billhook_inbox WHERE event_id = ?1")?;
+    let mut statement = connection
+        .prepare_cached("SELECT sequence, event_id, received_at, raw FROM billhook_inbox WHERE event_id = ?1")?;
     let mut deliveries = Vec::new();
     for event_id in event_ids {
         deliveries.extend(statement.query_row([event_id], stored_delivery).optional()?);
@@ -168,7 +170,8 @@ pub(super) fn list(connection: &Connection, filter: &EventFilter) -> rusqlite::R
 
 /// One delivery with its body.
 pub(super) fn detail(connection: &Connection, event_id: &str) -> rusqlite::Result<Option<EventDetail>> {
-    let sql = format!("{SUMMARY}, api_version, secret_index, sha256, raw FROM billhook_inbox AS inbox WHERE event_id = ?1");
+    let sql =
+        format!("{SUMMARY}, api_version, secret_index, sha256, raw FROM billhook_inbox AS inbox WHERE event_id = ?1");
     connection
         .prepare_cached(&sql)?
         .query_row([event_id], |row| {

@@ -69,9 +69,10 @@ where
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let result = outcome.and_then(|()| self.output.ok_or_else(ran_twice));
+        let Self { output, reply, .. } = *self;
+        let result = outcome.and_then(|()| output.ok_or_else(ran_twice));
         // The caller may have gone away; what was committed stays.
-        self.reply.send(result).ok();
+        reply.send(result).ok();
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use billhook_core::table::{Column, Meta, OnDelete, Source, Table};
 
+use super::link;
 use crate::{Guard, StoreError};
 
 /// Name of the column that says that an object is gone. It is never NULL: readers write `WHERE NOT deleted`.
@@ -16,11 +17,12 @@ const UPSERT_VARIANTS: usize = 6;
 pub(super) struct Statements {
     tables: &'static [Table],
     upserts: Vec<[OnceLock<String>; UPSERT_VARIANTS]>,
+    links: bool,
 }
 
 impl Statements {
     pub(super) fn new(tables: &'static [Table]) -> Self {
-        Self { tables, upserts: tables.iter().map(|_table| Default::default()).collect() }
+        Self { tables, upserts: tables.iter().map(|_table| Default::default()).collect(), links: link::applies(tables) }
     }
 
     /// The catalogue's tables.
@@ -28,10 +30,17 @@ impl Statements {
         self.tables
     }
 
+    /// Whether the catalogue has the tables that [`link`] connects.
+    pub(super) fn links(&self) -> bool {
+        self.links
+    }
+
     /// The table at a position of the catalogue.
     pub(super) fn table(&self, index: usize) -> Result<&'static Table, StoreError> {
         self.tables.get(index).ok_or_else(|| {
-            StoreError::Configuration(format!("the store was opened without a table at position {index} of the catalogue"))
+            StoreError::Configuration(format!(
+                "the store was opened without a table at position {index} of the catalogue"
+            ))
         })
     }
 
@@ -43,7 +52,10 @@ impl Statements {
             .and_then(|variants| variants.get(variant))
             .map(|text| text.get_or_init(|| upsert(table, guard, stub)).as_str())
             .ok_or_else(|| {
-                StoreError::Configuration(format!("table {} is not of the catalogue the store was opened with", table.name))
+                StoreError::Configuration(format!(
+                    "table {} is not of the catalogue the store was opened with",
+                    table.name
+                ))
             })
     }
 }
@@ -126,7 +138,9 @@ fn stub_replaces(column: &Column) -> bool {
 pub(super) fn assignment(column: &Column, new: &str) -> String {
     let name = quoted(&column.name);
     match &column.source {
-        Source::Linked(_) | Source::ParentId | Source::Parent(_) => format!("{name} = coalesce({new}.{name}, stored.{name})"),
+        Source::Linked(_) | Source::ParentId(_) | Source::Parent(_) => {
+            format!("{name} = coalesce({new}.{name}, stored.{name})")
+        }
         Source::Object(_) | Source::Null | Source::Meta(_) => format!("{name} = {new}.{name}"),
     }
 }

@@ -56,7 +56,10 @@ pub(super) fn rewrite(connection: &Connection, table: &'static Table, rows: &[Ro
     Ok(rewritten)
 }
 
-fn prepare<'connection>(connection: &'connection Connection, sql: &str) -> Result<CachedStatement<'connection>, StoreError> {
+fn prepare<'connection>(
+    connection: &'connection Connection,
+    sql: &str,
+) -> Result<CachedStatement<'connection>, StoreError> {
     connection.prepare_cached(sql).map_err(refused(OPERATION))
 }
 
@@ -124,7 +127,9 @@ struct Bound<'row> {
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self.value {
-            Value::Null if self.column.name == DELETED && self.column.column_type == ColumnType::Boolean => false.to_sql(),
+            Value::Null if self.column.name == DELETED && self.column.column_type == ColumnType::Boolean => {
+                false.to_sql()
+            }
             Value::Null => Null.to_sql(),
             Value::BigInt(seconds) if self.column.column_type == ColumnType::Timestamp => {
                 Ok(times::from_seconds(*seconds).map_or_else(|| ToSqlOutput::from(Null), ToSqlOutput::from))

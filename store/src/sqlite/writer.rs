@@ -28,6 +28,9 @@ const TRANSACTION_JOBS_MAX: usize = 64;
 /// Bodies in one transaction, in bytes. The job that passes it is the last one.
 const TRANSACTION_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Jobs in the order in which they came.
+type Jobs = Vec<Box<dyn Job>>;
+
 /// Something that needs the connection without a transaction around it.
 type Exclusive = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -138,7 +141,7 @@ impl WriterThread {
     }
 
     /// Runs jobs in one transaction and answers them.
-    fn commit(&mut self, jobs: Vec<Box<dyn Job>>) {
+    fn commit(&mut self, jobs: Jobs) {
         let (mut jobs, refused_jobs) = self.admit(jobs);
         for job in refused_jobs {
             job.answer(Err(StoreError::Full("new data is refused until there is room".to_owned())));
@@ -162,7 +165,7 @@ impl WriterThread {
     }
 
     /// Separates jobs that may run from those that would fill a full disk, and drops those nobody waits for.
-    fn admit(&mut self, jobs: Vec<Box<dyn Job>>) -> (Vec<Box<dyn Job>>, Vec<Box<dyn Job>>) {
+    fn admit(&mut self, jobs: Jobs) -> (Jobs, Jobs) {
         let allows_growth = self.ballast.allows_growth(&self.connection);
         jobs.into_iter().filter(|job| job.is_awaited()).partition(|job| allows_growth || job.kind() == Kind::Upkeep)
     }
@@ -227,7 +230,7 @@ impl WriterThread {
 }
 
 /// Takes what is queued for one transaction: jobs, and the first message that is none.
-fn gather(first: Box<dyn Job>, queue: &mut mpsc::Receiver<Message>) -> (Vec<Box<dyn Job>>, Option<Message>) {
+fn gather(first: Box<dyn Job>, queue: &mut mpsc::Receiver<Message>) -> (Jobs, Option<Message>) {
     let mut bytes = first.bytes();
     let mut jobs = vec![first];
     while jobs.len() < TRANSACTION_JOBS_MAX && bytes < TRANSACTION_BYTES_MAX {

@@ -77,13 +77,14 @@ CREATE TABLE billhook_quarantine (
     closed_at DATETIME
 );
 
-CREATE INDEX billhook_quarantine_open_idx ON billhook_quarantine (at, sequence) WHERE closed_at IS NULL;
+CREATE INDEX billhook_quarantine_open_idx ON billhook_quarantine (sequence) WHERE closed_at IS NULL;
 
 -- The inbox as the table `events` of the mirror. A body that is no JSON document shows its id and no more.
 CREATE VIEW events AS
 WITH documents AS (
     SELECT
         event_id,
+        event_type,
         created,
         livemode,
         account,
@@ -94,9 +95,9 @@ WITH documents AS (
 )
 SELECT
     event_id                                                              AS id,
-    document ->> '$.object'                                               AS object,
+    coalesce(document ->> '$.object', 'event')                            AS object,
     document -> '$.data'                                                  AS data,
-    document ->> '$.type'                                                 AS type,
+    event_type                                                            AS type,
     created                                                               AS created,
     document ->> '$.request'                                              AS request,
     NULL                                                                  AS updated,
@@ -106,9 +107,9 @@ SELECT
     document ->> '$.context'                                              AS context,
     nullif(account, '')                                                   AS account,
     received_at                                                           AS updated_at,
-    strftime('%Y-%m-%dT%H:%M:%S', created, 'unixepoch') || '.000Z'        AS last_synced_at,
+    received_at                                                           AS last_synced_at,
     document                                                              AS _raw_data,
     account                                                               AS _account_id,
-    strftime('%Y-%m-%dT%H:%M:%S', created, 'unixepoch') || '.000Z'        AS _last_synced_at,
-    strftime('%Y-%m-%dT%H:%M:%S', created, 'unixepoch') || '.000Z'        AS _updated_at
+    received_at                                                           AS _last_synced_at,
+    received_at                                                           AS _updated_at
 FROM documents;
