@@ -1,12 +1,14 @@
 //! One connection in use, with deadlines.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, SimpleQueryMessage, SimpleQueryRow};
 
 use super::failure;
 use crate::StoreError;
@@ -51,6 +53,7 @@ pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(super) struct Session {
     connection: Option<Object>,
     deadline: Instant,
+    is_overdue: AtomicBool,
 }
 
 impl Session {
@@ -59,7 +62,7 @@ impl Session {
         let deadline = patience.deadline();
         // However long the work may take, a database that cannot be reached is known at once.
         match timeout_at(Patience::Answer.deadline(), pool.get()).await {
-            Ok(Ok(connection)) => Ok(Self { connection: Some(connection), deadline }),
+            Ok(Ok(connection)) => Ok(Self { connection: Some(connection), deadline, is_overdue: AtomicBool::new(false) }),
             Ok(Err(error)) => Err(failure::translate_pool(&error)),
             Err(_elapsed) => Err(StoreError::Unavailable(format!(
                 "no connection became free within {ANSWER_DEADLINE_MS} ms ({} in use of at most {})",
@@ -110,17 +113,41 @@ impl Session {
         self.within(operation, connection.batch_execute(sql)).await
     }
 
-    /// Runs one statement without parameters and without preparing it: one round trip, values as text.
+    /// Runs one statement without parameters and without preparing it, in one round trip, with values as text; `None` when a
+    /// table or schema it names does not exist.
     pub(super) async fn simple(
         &self,
         operation: &'static str,
         sql: &str,
-    ) -> Result<Vec<tokio_postgres::SimpleQueryMessage>, tokio_postgres::Error> {
-        let Ok(connection) = self.connection() else { return Ok(Vec::new()) };
-        match timeout_at(self.deadline, connection.simple_query(sql)).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(tokio_postgres::Error::__private_api_timeout()),
-        }
+    ) -> Result<Option<Vec<SimpleQueryRow>>, StoreError> {
+        let connection = self.connection()?;
+        let answered = self.within(operation, async {
+            match connection.simple_query(sql).await {
+                Err(error) if names_nothing(&error) => Ok(None),
+                other => other.map(Some),
+            }
+        });
+        let messages = answered.await?;
+        Ok(messages.map(|messages| {
+            messages
+                .into_iter()
+                .filter_map(|message| match message {
+                    SimpleQueryMessage::Row(row) => Some(row),
+                    _ => None,
+                })
+                .collect()
+        }))
+    }
+
+    /// Asks the server to understand a statement, without running or keeping it.
+    pub(super) async fn prepare(&self, operation: &'static str, sql: &str) -> Result<(), StoreError> {
+        let connection = self.connection()?;
+        self.within(operation, connection.prepare(sql)).await.map(drop)
+    }
+
+    /// Whether a statement is still unanswered or the connection is lost, so that nothing more can be asked on it.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_overdue.load(Ordering::Relaxed) || self.connection.as_ref().is_none_or(|connection| connection.is_closed())
     }
 
     async fn within<T>(
@@ -131,7 +158,10 @@ impl Session {
         match timeout_at(self.deadline, work).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(failure::translate(operation, &error)),
-            Err(_elapsed) => Err(StoreError::Unavailable(format!("the database did not answer in time during: {operation}"))),
+            Err(_elapsed) => {
+                self.is_overdue.store(true, Ordering::Relaxed);
+                Err(StoreError::Unavailable(format!("the database did not answer in time during: {operation}")))
+            }
         }
     }
 
@@ -152,4 +182,8 @@ impl Drop for Session {
             drop(Object::take(connection));
         }
     }
+}
+
+fn names_nothing(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| [SqlState::UNDEFINED_TABLE, SqlState::INVALID_SCHEMA_NAME].contains(code))
 }
