@@ -42,9 +42,9 @@ pub(crate) fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
         .http1()
         // This and every other deadline is kept by `drive`, which also covers what comes before hyper knows the protocol.
         .header_read_timeout(None)
-        // A client may close its side after its request and still read the answer. It also means that a delivery whose client
-        // has gone is not dropped halfway.
-        .half_close(true)
+        // A client that closes its side counts as gone even when it only half closed: under overload it matters more that
+        // the places of clients that gave up are free again.
+        .half_close(false)
         .max_buf_size(limits.header_bytes_max.max(HEADER_BYTES_LEAST))
         .max_headers(limits.headers_max);
     builder

@@ -1,10 +1,8 @@
 //! Requests that are framed in unusual, wrong or hostile ways.
 
-use std::sync::atomic::Ordering;
-
 use billhook_web::Limits;
 
-use crate::harness::{GOOD, Server, delivery, delivery_head, until};
+use crate::harness::{GOOD, Server, delivery, delivery_head};
 
 async fn server() -> Server {
     Server::start(Limits { body_deadline_ms: 200, header_deadline_ms: 2_000, ..Limits::default() }).await
@@ -61,20 +59,6 @@ async fn http_1_0_is_answered_and_closed() {
     assert!(client.rest().await.is_empty());
     let reply = server.ask("POST /webhooks HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
     assert_eq!(reply.status, 400);
-}
-
-#[tokio::test]
-async fn a_client_that_closes_its_side_after_the_request_gets_its_answer() {
-    let server = server().await;
-    server.deliveries.gate.send_replace(false);
-    let mut client = server.connect().await;
-    client.send(delivery("{}")).await;
-    client.finish_sending().await;
-    until("it waits", || server.deliveries.waiting.load(Ordering::SeqCst) == 1).await;
-    server.deliveries.gate.send_replace(true);
-    assert_eq!(client.reply().await.expect("an answer").status, 200);
-    assert!(client.rest().await.is_empty());
-    until("the connection is gone", || server.connections() == 0).await;
 }
 
 #[tokio::test]
