@@ -24,8 +24,9 @@ pub enum ColumnType {
 pub enum Source {
     /// The first alternative that is present and not null.
     Object(Vec<Expression>),
-    /// The id of the parent object, for a child row (`subscription_items.subscription`).
-    ParentId,
+    /// The first alternative that is present in the object itself; else the id of the parent object, when the row comes from a
+    /// [`ChildList`] whose `parent_column` is this column (`subscription_items.subscription`); else null.
+    ParentId(Vec<Expression>),
     /// A property of the parent object (`active_entitlements.customer`).
     Parent(Vec<String>),
     /// Always null: a column of an older engine that Stripe no longer fills.
@@ -166,9 +167,38 @@ pub struct Table {
     pub children: Vec<ChildList>,
 }
 
+/// Longest identifier PostgreSQL keeps, in bytes; it cuts off the rest without an error.
+pub const IDENTIFIER_BYTES_MAX: usize = 63;
+
 impl Table {
     /// Position of a column by its name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
+
+    /// Name of the index on one of this table's columns, at most [`IDENTIFIER_BYTES_MAX`] bytes long.
+    ///
+    /// The names are those of the existing engines (`stripe_<table>_<column>_idx`, with their two exceptions), so that an index
+    /// that is there already is recognised. A name that would be too long keeps its beginning and ends in a hash of the whole.
+    pub fn index_name(&self, column: &Column) -> String {
+        match (self.name.as_str(), column.name.as_str()) {
+            ("disputes", "created") => return "stripe_dispute_created_idx".to_owned(),
+            ("checkout_session_line_items", "checkout_session") => {
+                return "stripe_checkout_session_line_items_session_idx".to_owned();
+            }
+            _ => {}
+        }
+        let name = format!("stripe_{}_{}_idx", self.name, column.name);
+        if name.len() <= IDENTIFIER_BYTES_MAX {
+            return name;
+        }
+        let ending = format!("_{:08x}_idx", fnv1a(name.as_bytes()));
+        let kept: String = name.chars().take_while(char::is_ascii).take(IDENTIFIER_BYTES_MAX - ending.len()).collect();
+        format!("{kept}{ending}")
+    }
+}
+
+/// The 32-bit FNV-1a hash: tells long index names apart, and stays the same on every machine and in every release.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

@@ -1,11 +1,21 @@
 //! From a signed request to a durable delivery.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use billhook_core::metrics::Metrics;
-use billhook_core::{Clock, Secret};
-use billhook_store::Store;
+use billhook_core::metrics::{Metrics, SecretIndex};
+use billhook_core::{Clock, Secret, failpoint};
+use billhook_store::{Delivery, Store};
+use billhook_stripe::envelope::Envelope;
+use billhook_stripe::signature::{SignatureError, Verifier};
 use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::applier::Applier;
+use crate::committer::{self, Waiting};
 
 /// Limits and secrets of ingest.
 #[derive(Debug, Clone)]
@@ -46,26 +56,208 @@ pub enum Refusal {
     Unavailable,
 }
 
+/// Our clock and the sender's differ by more than this many seconds: worth a warning.
+const SKEW_SECONDS_WARN: i64 = 60;
+
 /// Takes deliveries. Cheap to clone.
 #[derive(Clone)]
-pub struct Ingest {}
+pub struct Ingest {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: IngestOptions,
+    verifier: Verifier,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    waiting: std::sync::Mutex<Option<mpsc::Sender<Waiting>>>,
+    gauge: Arc<Gauge>,
+    committer: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the committer and housekeeping tell the requests.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge {
+    /// Bytes of bodies that wait for their commit.
+    pub(crate) waiting_bytes: AtomicUsize,
+    /// The last commit failed.
+    pub(crate) failing: AtomicBool,
+    /// The oldest unapplied delivery is older than the limit.
+    pub(crate) lagging: AtomicBool,
+}
 
 impl Ingest {
-    /// Starts the committer.
-    pub fn start(_options: IngestOptions, _store: Store, _clock: Arc<dyn Clock>, _metrics: Arc<Metrics>) -> Self {
-        todo!()
+    /// Starts the committer, which hands what it committed to `applier`.
+    pub fn start(
+        options: IngestOptions,
+        store: Store,
+        applier: Applier,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(options.queue_deliveries_max);
+        let gauge = Arc::new(Gauge::default());
+        let committer = committer::Committer {
+            store,
+            applier,
+            metrics: metrics.clone(),
+            gauge: gauge.clone(),
+            batch_deliveries_max: options.batch_deliveries_max,
+        };
+        let shared = Shared {
+            verifier: Verifier::new(&options.secrets),
+            options,
+            clock,
+            metrics,
+            waiting: std::sync::Mutex::new(Some(sender)),
+            gauge,
+            committer: std::sync::Mutex::new(Some(tokio::spawn(committer.run(receiver)))),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Verifies one delivery and waits until it is durable. `signature` is `None` when the header is missing or repeated.
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn receive(&self, _signature: Option<&str>, _body: Bytes) -> Result<Receipt, Refusal> {
-        todo!()
+    pub async fn receive(&self, signature: Option<&str>, body: Bytes) -> Result<Receipt, Refusal> {
+        failpoint::hit("after_receive");
+        let now = self.shared.clock.now();
+        let secret_index = self.verify(signature, &body, now)?;
+        failpoint::hit("after_verify");
+        if self.shared.gauge.lagging.load(Ordering::Relaxed) {
+            return Err(Refusal::Overloaded);
+        }
+        let envelope = Envelope::parse(&body).ok();
+        let delivery = delivery(body, envelope.as_ref(), now, secret_index);
+        self.commit(delivery, envelope).await
     }
 
     /// Whether deliveries are accepted at this moment, for `/readyz`.
     pub fn is_ready(&self) -> bool {
-        todo!()
+        let gauge = &self.shared.gauge;
+        !gauge.failing.load(Ordering::Relaxed) && !gauge.lagging.load(Ordering::Relaxed) && self.sender().is_some()
     }
+
+    /// Takes no more deliveries and waits until those that wait are committed and answered.
+    pub async fn stop(&self) {
+        drop(lock(&self.shared.waiting).take());
+        let committer = lock(&self.shared.committer).take();
+        if let Some(committer) = committer
+            && let Err(error) = committer.await
+        {
+            tracing::error!(%error, "the committer ended abnormally");
+        }
+    }
+
+    /// Tells requests whether the oldest unapplied delivery is older than the limit.
+    pub(crate) fn set_backlog_age(&self, age_seconds: f64) {
+        let lagging = age_seconds > self.shared.options.lag_seconds_max as f64;
+        if self.shared.gauge.lagging.swap(lagging, Ordering::Relaxed) != lagging {
+            tracing::warn!(lagging, age_seconds, "the backlog of unapplied deliveries crossed its limit");
+        }
+    }
+
+    fn sender(&self) -> Option<mpsc::Sender<Waiting>> {
+        lock(&self.shared.waiting).clone()
+    }
+
+    fn verify(&self, signature: Option<&str>, body: &[u8], now: Timestamp) -> Result<usize, Refusal> {
+        let shared = &self.shared;
+        let verified = signature
+            .ok_or(SignatureError::Header)
+            .and_then(|header| shared.verifier.verify(header, body, now.as_second(), shared.options.tolerance_seconds));
+        match verified {
+            Ok(verified) => {
+                let index = u32::try_from(verified.secret_index).unwrap_or(u32::MAX);
+                shared.metrics.deliveries_by_secret.get_or_create(&SecretIndex { index }).inc();
+                self.note_skew(now.as_second().saturating_sub(verified.timestamp));
+                Ok(verified.secret_index)
+            }
+            Err(SignatureError::Time { skew_seconds }) => {
+                self.note_skew(skew_seconds);
+                Err(Refusal::BadSignature)
+            }
+            Err(_) => Err(Refusal::BadSignature),
+        }
+    }
+
+    fn note_skew(&self, skew_seconds: i64) {
+        let before = self.shared.metrics.clock_skew_seconds.set(skew_seconds);
+        if skew_seconds.abs() > SKEW_SECONDS_WARN && before.abs() <= SKEW_SECONDS_WARN {
+            tracing::warn!(skew_seconds, "an authentic signature's time is far from this machine's clock; check the clock");
+        }
+    }
+
+    async fn commit(&self, delivery: Delivery, envelope: Option<Envelope>) -> Result<Receipt, Refusal> {
+        let shared = &self.shared;
+        let sender = self.sender().ok_or(Refusal::Unavailable)?;
+        let bytes = delivery.raw.len();
+        let permit = sender.try_reserve().map_err(|_| Refusal::Overloaded)?;
+        let reserved = Reserved::take(&shared.gauge, bytes, shared.options.queue_bytes_max)?;
+        let (reply, answer) = oneshot::channel();
+        permit.send(Waiting { delivery, envelope, reply, _reserved: reserved });
+        match tokio::time::timeout(Duration::from_millis(shared.options.deadline_ms), answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(Refusal::Unavailable),
+        }
+    }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A share of the bytes that may wait; given back when dropped.
+pub(crate) struct Reserved {
+    gauge: Arc<Gauge>,
+    bytes: usize,
+}
+
+impl Reserved {
+    fn take(gauge: &Arc<Gauge>, bytes: usize, bytes_max: usize) -> Result<Self, Refusal> {
+        let before = gauge.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let reserved = Self { gauge: gauge.clone(), bytes };
+        // One delivery is always let through, however large the others allow it to be.
+        if before > 0 && before.saturating_add(bytes) > bytes_max { Err(Refusal::Overloaded) } else { Ok(reserved) }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.gauge.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+fn delivery(body: Bytes, envelope: Option<&Envelope>, received_at: Timestamp, secret_index: usize) -> Delivery {
+    let sha256 = sha256(&body);
+    let text = |field: fn(&Envelope) -> &Option<String>| envelope.and_then(|e| field(e).clone()).unwrap_or_default();
+    Delivery {
+        event_id: match envelope.and_then(|envelope| envelope.id.clone()) {
+            Some(id) => id,
+            None => format!("sha256:{}", hex(&sha256)),
+        },
+        event_type: text(|e| &e.event_type),
+        object: text(|e| &e.object_kind),
+        object_id: text(|e| &e.object_id),
+        account: text(|e| &e.account),
+        api_version: text(|e| &e.api_version),
+        created: envelope.and_then(|envelope| envelope.created),
+        livemode: envelope.and_then(|envelope| envelope.livemode),
+        snapshot_event: text(|e| &e.snapshot_event),
+        received_at,
+        secret_index: i16::try_from(secret_index).unwrap_or(i16::MAX),
+        raw: body,
+        sha256,
+    }
+}
+
+fn sha256(body: &[u8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, body).as_ref());
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

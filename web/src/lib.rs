@@ -1,1 +1,23 @@
 //! HTTP: the webhook endpoints, health and metrics, behind a server that bounds everything a client can do to it.
+//!
+//! [`serve`] runs the server. What it serves stands in one table, [`ROUTES`]; what is not in the table is not served.
+
+mod access;
+mod activity;
+mod answer;
+mod body;
+mod connection;
+mod connections;
+mod health;
+mod limits;
+mod metrics;
+mod routes;
+mod server;
+mod state;
+mod stream;
+mod webhook;
+
+pub use limits::Limits;
+pub use routes::{Access, METRICS_ROUTES, ROUTES, Route, Verb};
+pub use server::{serve, serve_metrics};
+pub use state::{Database, Deliveries, State};

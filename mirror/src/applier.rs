@@ -1,0 +1,275 @@
+//! The applier: committed deliveries become rows, lane by lane.
+//!
+//! A lane takes what is queued for it, interprets it, and applies it in one transaction. What memory had no room for, what a
+//! crash left behind and what another node did not finish is read back from the database's queue.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use billhook_core::Clock;
+use billhook_core::metrics::{Metrics, Outcome, Reason as ReasonLabel, TableName};
+use billhook_store::{Store, StoreError, StoredDelivery};
+use billhook_stripe::catalogue;
+use billhook_stripe::envelope::Envelope;
+use jiff::SignedDuration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::apply::{ApplyBatch, ApplyOutcome};
+use crate::interpret::{Interpreted, Meaning, Policy, interpret};
+use crate::quarantine::Reason;
+use crate::queue::{Queue, lane_key};
+
+/// How deliveries are applied.
+#[derive(Debug, Clone)]
+pub struct ApplierOptions {
+    /// Lanes, each with a transaction of its own. One on SQLite, which has one writer.
+    pub lanes: usize,
+    /// Deliveries in one transaction.
+    pub batch_deliveries_max: usize,
+    /// Bytes of committed deliveries kept in memory, all lanes together.
+    pub memory_bytes_max: usize,
+    /// Live or test mode; `None` lets the first delivery decide for good.
+    pub livemode: Option<bool>,
+    /// The account of this installation; empty when it is not configured.
+    pub account: String,
+}
+
+/// A delivery on its way from the committer to its lane.
+pub(crate) struct Committed {
+    pub(crate) lane_key: u64,
+    pub(crate) delivery: StoredDelivery,
+    pub(crate) envelope: Option<Envelope>,
+}
+
+/// How often the database's queue is looked at, in milliseconds.
+const SWEEP_INTERVAL_MS: u64 = 1_000;
+
+/// A delivery younger than this, in milliseconds, is left to the node that received it.
+const OTHER_NODES_GRACE_MS: i64 = 5_000;
+
+/// Deliveries read from the database's queue at once.
+const SWEEP_DELIVERIES_MAX: usize = 512;
+
+/// Bytes read from the database's queue at once.
+const SWEEP_BYTES_MAX: usize = 4 << 20;
+
+/// First and longest pause after a failure, in milliseconds.
+const RETRY_MS: (u64, u64) = (50, 2_000);
+
+/// Applies deliveries. Cheap to clone.
+#[derive(Clone)]
+pub struct Applier {
+    shared: Arc<Shared>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+struct Shared {
+    options: ApplierOptions,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    queue: Queue,
+    livemode: OnceLock<bool>,
+    stopping: Notify,
+}
+
+impl Applier {
+    /// Starts the lanes and the reader of the database's queue.
+    pub fn start(options: ApplierOptions, store: Store, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Queue::new(options.lanes, options.memory_bytes_max),
+            livemode: options.livemode.map_or_else(OnceLock::new, OnceLock::from),
+            options,
+            store,
+            clock,
+            metrics,
+            stopping: Notify::new(),
+        });
+        let mut tasks = JoinSet::new();
+        for lane in 0..shared.options.lanes.max(1) {
+            tasks.spawn(shared.clone().lane(lane));
+        }
+        tasks.spawn(shared.clone().sweep());
+        Self { shared, tasks: Arc::new(Mutex::new(tasks)) }
+    }
+
+    /// Takes deliveries that were committed a moment ago.
+    pub(crate) fn hand_over(&self, committed: Vec<Committed>) {
+        self.shared.queue.push(committed);
+    }
+
+    /// Whether nothing is queued in memory or being applied.
+    pub fn is_idle(&self) -> bool {
+        self.shared.queue.is_idle()
+    }
+
+    /// Lets the transactions in flight end and stops. What is queued stays in the database for the next start.
+    pub async fn stop(&self) {
+        self.shared.queue.close();
+        self.shared.stopping.notify_one();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Shared {
+    async fn lane(self: Arc<Self>, lane: usize) {
+        while let Some(committed) = self.queue.take(lane, self.options.batch_deliveries_max).await {
+            let finished: Vec<(i64, usize)> =
+                committed.iter().map(|one| (one.delivery.sequence, one.delivery.raw.len())).collect();
+            if let Err(error) = self.apply(committed).await {
+                tracing::warn!(%error, deliveries = finished.len(), "deliveries could not be applied; they wait in the database");
+                self.metrics.apply_failures.inc();
+                self.queue.set_overflow();
+            }
+            self.queue.done(finished.into_iter());
+        }
+    }
+
+    /// Applies a batch; tries again while the database says that this may help, and gives the batch back to the database's
+    /// queue when it does not answer. A delivery that the database refuses is set aside alone.
+    async fn apply(&self, committed: Vec<Committed>) -> Result<(), StoreError> {
+        let policy = self.policy(&committed).await?;
+        let mut attempts = 0;
+        loop {
+            match self.transact(&committed, &policy).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Conflict(_)) if attempts < CONFLICT_ATTEMPTS_MAX => attempts += 1,
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) if committed.len() == 1 => return self.set_aside(&committed[0], &error).await,
+                Err(_) => break,
+            }
+        }
+        for one in committed {
+            let one = [one];
+            match self.transact(&one, &policy).await {
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => self.set_aside(&one[0], &error).await?,
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The mode of the database: configured, remembered, or decided by the first delivery that names one.
+    async fn policy(&self, committed: &[Committed]) -> Result<Policy, StoreError> {
+        if self.livemode.get().is_none()
+            && let Some(livemode) = committed.iter().find_map(|one| envelope_of(one)?.livemode)
+        {
+            let pinned = self.store.pin_setting("mode", if livemode { "live" } else { "test" }).await?;
+            let _ = self.livemode.set(pinned == "live");
+        }
+        Ok(Policy { livemode: self.livemode.get().copied(), account: self.options.account.clone() })
+    }
+
+    async fn transact(&self, committed: &[Committed], policy: &Policy) -> Result<(), StoreError> {
+        let deliveries =
+            committed.iter().map(|one| interpret(&one.delivery, one.envelope.clone(), policy)).collect();
+        self.run(ApplyBatch { deliveries, policy: policy.clone(), now: self.clock.now() }).await
+    }
+
+    async fn set_aside(&self, one: &Committed, error: &StoreError) -> Result<(), StoreError> {
+        tracing::error!(%error, event_id = %one.delivery.event_id, "a delivery could not be applied and is quarantined");
+        let refused = Interpreted {
+            sequence: one.delivery.sequence,
+            event_id: one.delivery.event_id.clone(),
+            received_at: one.delivery.received_at,
+            meaning: Meaning::Refused,
+            shown: Some((Reason::ApplyFailed, error.to_string())),
+        };
+        self.run(ApplyBatch { deliveries: vec![refused], policy: Policy::default(), now: self.clock.now() }).await
+    }
+
+    async fn run(&self, batch: ApplyBatch) -> Result<(), StoreError> {
+        let outcome = self.store.transact(batch).await?;
+        self.observe(&outcome);
+        Ok(())
+    }
+
+    fn observe(&self, outcome: &ApplyOutcome) {
+        let (metrics, tables) = (&self.metrics, catalogue::tables());
+        let now = self.clock.now();
+        for received_at in &outcome.applied {
+            metrics.apply_lag_seconds.observe(now.duration_since(*received_at).as_secs_f64().max(0.0));
+        }
+        metrics.applied.inc_by(outcome.applied.len() as u64);
+        let count = |family: &prometheus_client::metrics::family::Family<TableName, _>, counts: &HashMap<usize, u64>| {
+            for (&table, &count) in counts {
+                let counter: &prometheus_client::metrics::counter::Counter =
+                    &*family.get_or_create(&TableName { table: &tables[table].name });
+                counter.inc_by(count);
+            }
+        };
+        count(&metrics.rows_written, &outcome.rows_written);
+        count(&metrics.stale_ignored, &outcome.stale);
+        count(&metrics.field_mismatches, &outcome.mismatches);
+        metrics.ties.get_or_create(&Outcome { outcome: "decided" }).inc_by(outcome.ties_decided);
+        metrics.ties.get_or_create(&Outcome { outcome: "dirty" }).inc_by(outcome.ties_dirty);
+        for reason in &outcome.quarantined {
+            metrics.quarantined.get_or_create(&ReasonLabel { reason: reason.name() }).inc();
+        }
+    }
+
+    /// Reads back what memory does not hold: at once after a start, then whenever something was left behind.
+    async fn sweep(self: Arc<Self>) {
+        let mut grace = SignedDuration::ZERO;
+        let mut pause_ms = RETRY_MS.0;
+        loop {
+            match self.sweep_once(grace).await {
+                Ok(true) => pause_ms = RETRY_MS.0,
+                Ok(false) => {
+                    grace = SignedDuration::from_millis(OTHER_NODES_GRACE_MS);
+                    pause_ms = SWEEP_INTERVAL_MS;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the queue of unapplied deliveries could not be read; trying again");
+                    pause_ms = (pause_ms * 2).min(RETRY_MS.1);
+                }
+            }
+            tokio::select! {
+                () = self.stopping.notified() => return,
+                () = self.queue.room.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+            }
+        }
+    }
+
+    /// Reads one portion; returns whether there may be more.
+    async fn sweep_once(&self, grace: SignedDuration) -> Result<bool, StoreError> {
+        let room = self.queue.room_bytes();
+        if room < SWEEP_BYTES_MAX {
+            return Ok(true);
+        }
+        let overflowed = self.queue.take_overflow();
+        let grace = if overflowed { SignedDuration::ZERO } else { grace };
+        let before = self.clock.now().saturating_sub(grace).unwrap_or(jiff::Timestamp::MIN);
+        let pending = self.store.pending_deliveries(before, SWEEP_DELIVERIES_MAX, SWEEP_BYTES_MAX).await;
+        let pending = pending.inspect_err(|_| if overflowed { self.queue.set_overflow() })?;
+        let full = pending.len() == SWEEP_DELIVERIES_MAX;
+        let absent = self.queue.absent(pending.iter().map(|delivery| delivery.sequence));
+        let found: Vec<Committed> = pending
+            .into_iter()
+            .filter(|delivery| absent.contains(&delivery.sequence))
+            .map(|delivery| {
+                let envelope = Envelope::parse(&delivery.raw).ok();
+                let object_id = envelope.as_ref().and_then(|envelope| envelope.object_id.as_deref());
+                Committed { lane_key: lane_key(object_id.unwrap_or_default()), delivery, envelope }
+            })
+            .collect();
+        if overflowed && (full || !found.is_empty()) {
+            self.queue.set_overflow();
+        }
+        let more = !found.is_empty();
+        self.queue.push(found);
+        Ok(more)
+    }
+}
+
+/// Attempts of a batch that collided with another node's before it waits in the database.
+const CONFLICT_ATTEMPTS_MAX: u32 = 5;
+
+fn envelope_of(committed: &Committed) -> Option<&Envelope> {
+    committed.envelope.as_ref()
+}

@@ -1,0 +1,145 @@
+//! The set of open connections and who may join it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use billhook_core::metrics::Metrics;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+use crate::Limits;
+use crate::activity::Activity;
+
+/// The open connections of one listener.
+pub(crate) struct Connections {
+    open: HashMap<Id, Connection>,
+    tasks: JoinSet<()>,
+    by_address: HashMap<IpAddr, usize>,
+    metrics: Arc<Metrics>,
+    connections_max: usize,
+    connections_per_address_max: usize,
+}
+
+struct Connection {
+    address: IpAddr,
+    activity: Arc<Activity>,
+    task: AbortHandle,
+}
+
+impl Connections {
+    pub(crate) fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
+        Self {
+            open: HashMap::new(),
+            tasks: JoinSet::new(),
+            by_address: HashMap::new(),
+            metrics,
+            connections_max: limits.connections_max,
+            connections_per_address_max: limits.connections_per_address_max.unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Makes room for a connection from this address. False when there is none.
+    pub(crate) fn admits(&mut self, address: IpAddr) -> bool {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.forget(&ended);
+        }
+        let of_address = self.by_address.get(&network(address)).copied().unwrap_or(0);
+        if of_address >= self.connections_per_address_max {
+            return false;
+        }
+        self.open.len() < self.connections_max || self.close_longest_waiting()
+    }
+
+    /// Runs a connection that was admitted.
+    pub(crate) fn add(
+        &mut self,
+        address: IpAddr,
+        activity: Arc<Activity>,
+        connection: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let address = network(address);
+        let task = self.tasks.spawn(connection);
+        self.open.insert(task.id(), Connection { address, activity, task });
+        *self.by_address.entry(address).or_default() += 1;
+        self.metrics.http_connections.inc();
+    }
+
+    /// Closes the connection that has waited longest for its client, which is the one that is least likely to bring a request.
+    /// False when none waits.
+    pub(crate) fn close_longest_waiting(&mut self) -> bool {
+        let waiting = self.open.iter().filter_map(|(id, one)| one.activity.waiting_since().map(|since| (since, *id)));
+        let Some((_, id)) = waiting.min_by_key(|(since, _)| *since) else { return false };
+        if let Some(connection) = self.open.get(&id) {
+            connection.task.abort();
+        }
+        self.remove(id);
+        true
+    }
+
+    /// Waits until one connection has ended; false when there is none.
+    pub(crate) async fn one_ended(&mut self) -> bool {
+        match self.tasks.join_next_with_id().await {
+            Some(ended) => {
+                self.forget(&ended);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn forget(&mut self, ended: &Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => *id,
+            Err(error) => {
+                if error.is_panic() {
+                    tracing::error!("a connection ended by a panic, which is a defect of Billhook; please report it");
+                }
+                error.id()
+            }
+        };
+        self.remove(id);
+    }
+
+    /// Takes a connection out of the books. It may be out already: closing one does so before its task has ended.
+    fn remove(&mut self, id: Id) {
+        let Some(connection) = self.open.remove(&id) else { return };
+        self.metrics.http_connections.dec();
+        if let Some(count) = self.by_address.get_mut(&connection.address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&connection.address);
+            }
+        }
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        // The tasks are aborted with their set; only the gauge is shared with others.
+        self.metrics.http_connections.dec_by(i64::try_from(self.open.len()).unwrap_or(0));
+    }
+}
+
+/// Whom connections of an address are counted for. One IPv6 customer has a whole /64 network.
+fn network(address: IpAddr) -> IpAddr {
+    const NETWORK: u128 = !0 << 64;
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_customer_count_together() {
+        let network = |text: &str| super::network(text.parse().expect("an address"));
+        assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.7"), network("192.0.2.7"));
+        assert_ne!(network("192.0.2.7"), network("192.0.2.8"));
+    }
+}

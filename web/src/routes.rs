@@ -1,0 +1,144 @@
+//! Everything the server serves.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{MethodFilter, on};
+use http::{Method, StatusCode};
+
+use crate::state::{Database, Deliveries, Shared};
+use crate::{access, answer, health, metrics, webhook};
+
+/// A method that a route answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// GET, and HEAD with it.
+    Get,
+    /// POST.
+    Post,
+}
+
+impl Verb {
+    fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+        }
+    }
+}
+
+/// What a caller of a route must show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Public,
+    /// A webhook signature over the body, which the handler verifies.
+    Signature,
+    /// The API key.
+    ApiKey,
+    /// The API key, unless the metrics are configured to be open.
+    Metrics,
+}
+
+/// A line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// Exact path.
+    pub path: &'static str,
+    /// Method.
+    pub verb: Verb,
+    /// What a caller must show.
+    pub access: Access,
+    handler: Handler,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Handler {
+    Webhook,
+    Health,
+    Live,
+    Ready,
+    Metrics,
+}
+
+const fn route(path: &'static str, verb: Verb, access: Access, handler: Handler) -> Route {
+    Route { path, verb, access, handler }
+}
+
+/// All routes of the main listener. What is not here is answered 404, or 405 when only the method is another one.
+pub static ROUTES: [Route; 7] = [
+    route("/webhooks", Verb::Post, Access::Signature, Handler::Webhook),
+    route("/api/webhooks/stripe", Verb::Post, Access::Signature, Handler::Webhook),
+    route("/health", Verb::Get, Access::Public, Handler::Health),
+    route("/api/health", Verb::Get, Access::Public, Handler::Health),
+    route("/healthz", Verb::Get, Access::Public, Handler::Live),
+    route("/readyz", Verb::Get, Access::Public, Handler::Ready),
+    route("/metrics", Verb::Get, Access::Metrics, Handler::Metrics),
+];
+
+/// All routes of a listener that serves nothing but metrics.
+pub static METRICS_ROUTES: [Route; 2] = [
+    route("/metrics", Verb::Get, Access::Public, Handler::Metrics),
+    route("/healthz", Verb::Get, Access::Public, Handler::Live),
+];
+
+/// Makes the router of a table.
+pub(crate) fn router<D: Deliveries, S: Database>(routes: &'static [Route], shared: Arc<Shared<D, S>>) -> Router {
+    let mut router = Router::new();
+    for route in routes {
+        let shared = Arc::clone(&shared);
+        let handler = move |request: Request| dispatch(route, Arc::clone(&shared), request);
+        router = router.route(route.path, on(route.verb.filter(), handler));
+    }
+    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found)
+}
+
+/// Checks access and answers. No handler runs before its line of the table was satisfied.
+async fn dispatch<D: Deliveries, S: Database>(
+    route: &'static Route,
+    shared: Arc<Shared<D, S>>,
+    request: Request,
+) -> Response {
+    let method = request.method().clone();
+    let response = if !is_granted(route.access, &shared, &request) {
+        answer::text(StatusCode::UNAUTHORIZED, "Unauthorized")
+    } else {
+        match route.handler {
+            Handler::Webhook => webhook::receive(&shared, request).await,
+            Handler::Health => health::contract(shared.state.clock.now()),
+            Handler::Live => answer::text(StatusCode::OK, "ok"),
+            Handler::Ready => shared.readiness.answer(&shared.state.ingest, &shared.state.store).await,
+            Handler::Metrics => metrics::answer(&shared.state.metrics),
+        }
+    };
+    log(&method, route.path, &response);
+    response
+}
+
+fn is_granted<D, S>(access: Access, shared: &Shared<D, S>, request: &Request) -> bool {
+    let has_key = || access::has_api_key(request.headers(), shared.state.api_key.as_ref());
+    match access {
+        Access::Public | Access::Signature => true,
+        Access::ApiKey => has_key(),
+        Access::Metrics => shared.state.metrics_open || has_key(),
+    }
+}
+
+async fn not_found(method: Method) -> Response {
+    let response = answer::text(StatusCode::NOT_FOUND, "Not Found");
+    log(&method, "unknown", &response);
+    response
+}
+
+async fn method_not_allowed(method: Method) -> Response {
+    let response = answer::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    log(&method, "other method", &response);
+    response
+}
+
+/// The path is the table's, never the caller's, who may have put anything into it.
+fn log(method: &Method, path: &'static str, response: &Response) {
+    tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+}
