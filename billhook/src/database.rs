@@ -41,7 +41,9 @@ pub async fn open_current(configuration: &Configuration) -> anyhow::Result<Store
         && !path.exists()
     {
         let message = format!("there is no database at {}", path.display());
-        return Err(Hinted::new(message, "go to its directory, name it with --database, or start `billhook serve`").into());
+        return Err(
+            Hinted::new(message, "go to its directory, name it with --database, or start `billhook serve`").into()
+        );
     }
     let store = open(configuration, Role::Tool).await?;
     require_current(&store).await?;

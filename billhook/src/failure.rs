@@ -81,9 +81,13 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             return Some(hinted.hint.clone());
         }
         match cause.downcast_ref::<StoreError>()? {
-            StoreError::Unavailable(_) => Some("`billhook doctor` checks the way to the database step by step".to_owned()),
+            StoreError::Unavailable(_) => {
+                Some("`billhook doctor` checks the way to the database step by step".to_owned())
+            }
             StoreError::Full(_) => Some("make room on the disk; what was acknowledged is safe".to_owned()),
-            StoreError::Corrupt(_) => Some("restore the file from a backup and replay the events since then".to_owned()),
+            StoreError::Corrupt(_) => {
+                Some("restore the file from a backup and replay the events since then".to_owned())
+            }
             _ => None,
         }
     })

@@ -36,9 +36,9 @@ pub fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
         return Err(Hinted::new(message, format!("chmod 600 {}", path.display())).into());
     }
     let text = text.trim_end();
-    let is_secret = text.strip_prefix(PREFIX).is_some_and(|random| {
-        random.len() == 2 * RANDOM_BYTES && random.bytes().all(|byte| byte.is_ascii_hexdigit())
-    });
+    let is_secret = text
+        .strip_prefix(PREFIX)
+        .is_some_and(|random| random.len() == 2 * RANDOM_BYTES && random.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if !is_secret {
         let message = format!("{} does not hold a local webhook secret", path.display());
         return Err(Hinted::new(message, "remove the file, and a new secret is made at the next start").into());

@@ -75,7 +75,10 @@ mod tests {
         let dispatch: tracing::Dispatch =
             if json { builder.json().flatten_event(true).finish().into() } else { builder.finish().into() };
         tracing::dispatcher::with_default(&dispatch, || {
-            tracing::error!(key = "sk_live_CANARY0123456789", "connect postgres://me:CANARY@db/app for jane@example.com");
+            tracing::error!(
+                key = "sk_live_CANARY0123456789",
+                "connect postgres://me:CANARY@db/app for jane@example.com"
+            );
         });
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }

@@ -1,11 +1,9 @@
 //! Billhook's program: reads the command line and the settings, and runs one command.
 
-mod adapters;
 mod cli;
 mod command;
 mod database;
 mod failure;
-mod housekeeping;
 mod local_secret;
 mod logging;
 mod output;

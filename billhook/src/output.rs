@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use serde::Serialize;
 
 /// Rows under a heading.
@@ -30,7 +30,7 @@ impl Listing {
     pub fn print(&self) -> io::Result<()> {
         if io::stdout().is_terminal() {
             let mut table = Table::new();
-            table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+            table.load_style(presets::NOTHING);
             table.set_header(self.heading.iter().copied());
             for row in &self.rows {
                 table.add_row(row);

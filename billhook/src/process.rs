@@ -33,7 +33,11 @@ pub fn raise_descriptors(connections_max: usize) {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum }) {
         tracing::warn!(%error, "the limit of open files could not be raised");
     } else if current < needed {
-        tracing::warn!(needed, limit = current, "the limit of open files is low for http.connections_max; raise ulimit -n");
+        tracing::warn!(
+            needed,
+            limit = current,
+            "the limit of open files is low for http.connections_max; raise ulimit -n"
+        );
     }
 }
 

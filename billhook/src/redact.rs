@@ -74,7 +74,9 @@ fn credential(rest: &str) -> Option<(usize, usize)> {
 /// `scheme://user:PASSWORD@host`.
 fn password(text: &str, at: usize) -> Option<(usize, usize)> {
     let start = at + "://".len();
-    let end = text[start..].find(|c: char| c.is_whitespace() || matches!(c, '/' | '"' | '?')).map_or(text.len(), |n| start + n);
+    let end = text[start..]
+        .find(|c: char| c.is_whitespace() || matches!(c, '/' | '"' | '?'))
+        .map_or(text.len(), |n| start + n);
     let authority = &text[start..end];
     let (user, _) = authority.rsplit_once('@')?;
     let colon = user.find(':')?;
@@ -115,9 +117,15 @@ mod tests {
 
     #[test]
     fn everything_else_stays_as_it_is() {
-        for text in
-            ["evt_1 of cus_1 in 3 ms", "task_12345678", "no authorization given", "postgres://db/app", "a @ b", "bh_id", "ünï@x"]
-        {
+        for text in [
+            "evt_1 of cus_1 in 3 ms",
+            "task_12345678",
+            "no authorization given",
+            "postgres://db/app",
+            "a @ b",
+            "bh_id",
+            "ünï@x",
+        ] {
             assert!(matches!(redact(text), Cow::Borrowed(same) if same == text), "{}", redact(text));
         }
     }

@@ -98,7 +98,8 @@ fn the_origin_of_every_value_is_known() {
 
 #[test]
 fn our_own_name_is_stronger_than_a_compatible_one() {
-    let world = World::new().environment("DATABASE_URL", "postgres://app/app").environment("BILLHOOK_DATABASE", "sqlite:m.db");
+    let world =
+        World::new().environment("DATABASE_URL", "postgres://app/app").environment("BILLHOOK_DATABASE", "sqlite:m.db");
     assert_eq!(world.configuration().database.to_string(), "sqlite:m.db");
 }
 

@@ -44,7 +44,9 @@ impl Database {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             return match path {
                 "" => Err(Problem::new("names no file", action)),
-                ":memory:" => Err(Problem::new("names a database in memory, which loses what was acknowledged", action)),
+                ":memory:" => {
+                    Err(Problem::new("names a database in memory, which loses what was acknowledged", action))
+                }
                 _ if path.contains('?') || path.contains('\0') => {
                     Err(Problem::new("has parameters, which a SQLite file does not take", action))
                 }
@@ -70,7 +72,11 @@ impl PostgresUrl {
         // A password may contain an unescaped @, a host may not.
         let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let parameter = |name: &str| {
-            query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+            query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value)
         };
         let hosts = if hosts.is_empty() { parameter("host").unwrap_or_default() } else { hosts };
         if hosts.is_empty() {
@@ -156,7 +162,8 @@ mod tests {
 
     #[test]
     fn the_password_is_masked_even_with_an_at_sign_in_it() {
-        for text in ["postgres://me:pa@ss@db.example.com:5433/app?sslmode=require", "postgresql://me:hunter2@[::1]/app"] {
+        for text in ["postgres://me:pa@ss@db.example.com:5433/app?sslmode=require", "postgresql://me:hunter2@[::1]/app"]
+        {
             let url = postgres(text);
             let shown = Database::Postgres(url.clone()).to_string();
             assert!(shown.contains("me:***@"), "{shown}");
@@ -173,9 +180,12 @@ mod tests {
 
     #[test]
     fn local_hosts_are_recognised() {
-        for text in
-            ["postgres://localhost/a", "postgres://u@127.0.0.1:5432/a", "postgres://[::1]:5432/a", "postgres:///a?host=/run"]
-        {
+        for text in [
+            "postgres://localhost/a",
+            "postgres://u@127.0.0.1:5432/a",
+            "postgres://[::1]:5432/a",
+            "postgres:///a?host=/run",
+        ] {
             assert!(postgres(text).is_local, "{text}");
         }
         for text in ["postgres://db/a", "postgres://localhost,db/a", "postgres://10.0.0.1/a"] {

@@ -33,7 +33,8 @@ fn parse(path: &Path, text: &str, refusals: &mut Vec<Refusal>) -> File {
         Ok(root) => flatten("", &root, &mut file, refusals),
         Err(error) => {
             // The error's own text shows the line, which may hold a secret.
-            let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
+            let line =
+                error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
             refusals.push(Refusal::of_file(path, format!("is not TOML (line {line})"), "write KEY = \"VALUE\" lines"));
         }
     }
@@ -48,7 +49,11 @@ fn flatten(prefix: &str, table: &toml::Table, file: &mut File, refusals: &mut Ve
                 Some(text) => file.values.push((setting.key, text)),
                 None => {
                     let what = format!("has a value of the wrong type for {key}");
-                    refusals.push(Refusal::of_file(&file.path, what, format!("set {}", setting.kind.describe().replace('`', ""))));
+                    refusals.push(Refusal::of_file(
+                        &file.path,
+                        what,
+                        format!("set {}", setting.kind.describe().replace('`', "")),
+                    ));
                 }
             },
             (None, toml::Value::Table(inner)) if is_section(&key) => flatten(&key, inner, file, refusals),
@@ -101,9 +106,9 @@ mod tests {
         assert_eq!(
             values,
             [
+                ("ingest.deadline_ms", "7".to_owned()),
                 ("listen", "127.0.0.1:1".to_owned()),
                 ("log.level", "warn".to_owned()),
-                ("ingest.deadline_ms", "7".to_owned())
             ]
         );
     }

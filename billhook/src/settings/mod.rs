@@ -9,7 +9,7 @@ mod parse;
 mod secret;
 pub mod setting;
 pub mod sources;
-mod suggest;
+pub mod suggest;
 pub mod table;
 mod value;
 

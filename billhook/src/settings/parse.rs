@@ -29,7 +29,6 @@ impl Problem {
 /// When the setting does not take it.
 pub fn value(setting: &Setting, text: &str) -> Result<Value, Problem> {
     match setting.kind {
-        Kind::Text => Ok(Value::Text(text.to_owned())),
         Kind::Pem => pem(text),
         Kind::Secret(rule) => secret::check(rule, text).map(Value::Secret),
         Kind::Secrets(rule) => {
@@ -66,7 +65,9 @@ fn integer(text: &str, min: u64, max: u64, unit: &str) -> Result<Value, Problem>
     match text.trim().parse::<u64>() {
         Ok(number) if (min..=max).contains(&number) => Ok(Value::Integer(number)),
         Ok(number) => Err(Problem::new(format!("is {number}, out of range"), format!("set {min} to {max} {unit}"))),
-        Err(_) => Err(Problem::new(format!("is {}, not a whole number", quoted(text)), format!("set {min} to {max} {unit}"))),
+        Err(_) => {
+            Err(Problem::new(format!("is {}, not a whole number", quoted(text)), format!("set {min} to {max} {unit}")))
+        }
     }
 }
 

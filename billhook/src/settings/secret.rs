@@ -16,7 +16,8 @@ const TAIL_SHOWN_FROM_CHARS: usize = 24;
 const PREFIXES: &[&str] = &["whsec_local_", "whsec_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "sk_", "rk_"];
 
 /// Values that people leave in a template.
-const PLACEHOLDERS: &[&str] = &["changeme", "change_me", "change-me", "false", "true", "none", "null", "undefined", "test"];
+const PLACEHOLDERS: &[&str] =
+    &["changeme", "change_me", "change-me", "false", "true", "none", "null", "undefined", "test"];
 
 /// Beginnings of values that people leave in a template.
 const PLACEHOLDER_BEGINNINGS: &[&str] =
@@ -60,7 +61,9 @@ fn check_prefix(rule: SecretRule, text: &str) -> Result<(), Problem> {
         SecretRule::StripeKey if begins_with(&["whsec_"]) => {
             Err(Problem::new("is a webhook secret (whsec_…), not an API key", what))
         }
-        SecretRule::StripeKey if !begins_with(&["sk_", "rk_"]) => Err(Problem::new("begins with neither sk_ nor rk_", what)),
+        SecretRule::StripeKey if !begins_with(&["sk_", "rk_"]) => {
+            Err(Problem::new("begins with neither sk_ nor rk_", what))
+        }
         SecretRule::ApiKey if begins_with(&["sk_", "rk_", "whsec_"]) => {
             Err(Problem::new("is a secret of Stripe's; the API key is one of your own", what))
         }
@@ -122,7 +125,9 @@ mod tests {
         assert_eq!(refused(Webhook, "whsec_0123456789abcdef\n"), "begins or ends with white space");
         assert_eq!(refused(Webhook, "whsec_01234567 89abcdef"), "contains white space or control characters");
         assert_eq!(refused(Webhook, "0123456789abcdef"), "does not begin with whsec_");
-        for text in ["whsec_test", "whsec_...", "whsec_", "whsec_xxxxxxxxxxxxxxxxxxxxxxxx", "whsec_your_endpoint_secret_here"] {
+        for text in
+            ["whsec_test", "whsec_...", "whsec_", "whsec_xxxxxxxxxxxxxxxxxxxxxxxx", "whsec_your_endpoint_secret_here"]
+        {
             assert_eq!(refused(Webhook, text), "is a placeholder", "{text}");
         }
         assert!(refused(Webhook, "whsec_0123456789abcde").contains("too short"));

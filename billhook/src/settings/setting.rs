@@ -22,8 +22,6 @@ pub struct Setting {
 /// What values a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Free text.
-    Text,
     /// Certificates in PEM form. Shown by its size only, since it fills a screen.
     Pem,
     /// One secret.
@@ -128,7 +126,6 @@ impl Kind {
     /// The placeholder of a value in `--help`.
     pub fn placeholder(self) -> &'static str {
         match self {
-            Self::Text => "TEXT",
             Self::Pem => "PEM",
             Self::Secret(_) => "SECRET",
             Self::Secrets(_) => "SECRETS",
@@ -147,7 +144,6 @@ impl Kind {
     /// What values it takes, for the documents.
     pub fn describe(self) -> String {
         match self {
-            Self::Text => "text".to_owned(),
             Self::Pem => "certificates as PEM text".to_owned(),
             Self::Secret(_) => "secret".to_owned(),
             Self::Secrets(_) => "secrets, separated by commas".to_owned(),

@@ -34,7 +34,9 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_levenshtein() {
-        for (from, to, expected) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("flaw", "lawn", 2)] {
+        for (from, to, expected) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("flaw", "lawn", 2)]
+        {
             assert_eq!(distance(from, to), expected, "{from} {to}");
         }
     }
