@@ -130,9 +130,9 @@ fn value(column: &Column, raw: &RawValue) -> Converted {
     converted.map_or(Converted::Mismatch, Converted::Value)
 }
 
-/// Text columns of the existing engines that hold JSON (`payment_intents` and `events`).
+/// Text columns of the existing engines that hold JSON (`payment_intents`, `plans`, `reviews`).
 const JSON_TEXT_COLUMNS: &[&str] =
-    &["automatic_payment_methods", "last_payment_error", "next_action", "processing", "request"];
+    &["automatic_payment_methods", "last_payment_error", "next_action", "processing", "transform_usage", "session"];
 
 fn text_value(column: &str, raw: &RawValue) -> Option<Value> {
     match raw.get().as_bytes().first()? {

@@ -184,7 +184,8 @@ fn snapshot(
         }
     };
     let sanitised = sanitise(object).or_else(|error| refuse(Reason::TooDeep, error.to_string()))?;
-    let deletes = table.on_delete != OnDelete::Keep && (event_type.ends_with(".deleted") || envelope.object_deleted);
+    let says_deleted = event_type.ends_with(".deleted") && !DETACHMENTS.contains(&(event_type, kind));
+    let deletes = table.on_delete != OnDelete::Keep && (says_deleted || envelope.object_deleted);
     let account = envelope.account.as_deref().unwrap_or(&policy.account);
     let context = Context {
         account,
@@ -209,6 +210,9 @@ fn snapshot(
 
 /// Events about a preview: an object that does not exist yet, with no id or an invented one (`upcoming_in_…`).
 const PREVIEW_EVENTS: &[&str] = &["invoice.upcoming"];
+
+/// Events that end in `.deleted` and only take an object away from another one: an account used as a payment source lives on.
+const DETACHMENTS: &[(&str, &str)] = &[("customer.source.deleted", "account")];
 
 /// Characters of a hostile name that are shown.
 const SHOWN_CHARACTERS_MAX: usize = 80;

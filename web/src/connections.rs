@@ -4,12 +4,17 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use billhook_core::metrics::Metrics;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use crate::Limits;
 use crate::activity::Activity;
+
+/// How long a connection may wait for its client in any case, in milliseconds: about what an honest client needs from
+/// connecting to its first request. Without it a burst of connections would push each other out before any is served.
+const GRACE_MS: u64 = 100;
 
 /// The open connections of one listener.
 pub(crate) struct Connections {
@@ -39,16 +44,18 @@ impl Connections {
         }
     }
 
-    /// Makes room for a connection from this address. False when there is none.
-    pub(crate) fn admits(&mut self, address: IpAddr) -> bool {
+    /// Makes room for one more connection, at the cost of the one that has waited longest for its client when it must. False
+    /// when there is no room at this moment.
+    pub(crate) fn has_room(&mut self) -> bool {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.forget(&ended);
         }
-        let of_address = self.by_address.get(&network(address)).copied().unwrap_or(0);
-        if of_address >= self.connections_per_address_max {
-            return false;
-        }
         self.open.len() < self.connections_max || self.close_longest_waiting()
+    }
+
+    /// Whether one more connection may come from this address.
+    pub(crate) fn admits(&self, address: IpAddr) -> bool {
+        self.by_address.get(&network(address)).is_none_or(|open| *open < self.connections_per_address_max)
     }
 
     /// Runs a connection that was admitted.
@@ -66,9 +73,12 @@ impl Connections {
     }
 
     /// Closes the connection that has waited longest for its client, which is the one that is least likely to bring a request.
-    /// False when none waits.
+    /// False when none has waited for [`GRACE_MS`].
     pub(crate) fn close_longest_waiting(&mut self) -> bool {
-        let waiting = self.open.iter().filter_map(|(id, one)| one.activity.waiting_since().map(|since| (since, *id)));
+        let waiting = self.open.iter().filter_map(|(id, one)| {
+            let since = one.activity.waiting_since()?;
+            (since.elapsed() >= Duration::from_millis(GRACE_MS)).then_some((since, *id))
+        });
         let Some((_, id)) = waiting.min_by_key(|(since, _)| *since) else { return false };
         if let Some(connection) = self.open.get(&id) {
             connection.task.abort();
@@ -132,8 +142,6 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn addresses_of_one_customer_count_together() {
         let network = |text: &str| super::network(text.parse().expect("an address"));

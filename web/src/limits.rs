@@ -4,8 +4,9 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections. At the limit a new connection takes the place of the one that has waited longest for its client;
-    /// when all are busy with requests, the new one is closed at once. Keep it about 100 below the process's limit of open
-    /// files (`ulimit -n`), which the database shares.
+    /// while all are busy with requests, new ones wait in the system's queue. So slow clients cannot shut out others, and
+    /// nobody with a request under way is sent off. Keep it about 100 below the process's limit of open files
+    /// (`ulimit -n`), which the database shares.
     pub connections_max: usize,
     /// Open connections of one client address (of one /64 network for IPv6); more are closed at once. `None` behind a
     /// reverse proxy, whose address is every client's address.

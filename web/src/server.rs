@@ -19,11 +19,11 @@ use crate::connections::Connections;
 use crate::routes::{METRICS_ROUTES, ROUTES, router};
 use crate::state::{Database, Deliveries, Shared, State};
 
-/// How long the loop rests when the system gives it no more sockets, in milliseconds. Trying again at once would burn a
-/// processor, because the waiting connection is still there.
+/// How long the loop rests when it has no room or the system gives it no more sockets, in milliseconds. Trying again at once
+/// would burn a processor, because the client that wants to connect is still there.
 const ACCEPT_PAUSE_MS: u64 = 50;
 
-/// How many waiting connections are closed for each such rest.
+/// How many waiting connections are closed each time the system gives no more sockets.
 const CLOSED_PER_PAUSE: usize = 16;
 
 /// Serves [`ROUTES`] on `listener`, over HTTP/1.1 and HTTP/2 with prior knowledge, until `shutdown` completes. Then it takes
@@ -100,6 +100,14 @@ async fn accept_until(
             Ok((stream, peer)) => {
                 if !connections.admits(peer.ip()) {
                     continue;
+                }
+                while !connections.has_room() {
+                    tokio::select! {
+                        biased;
+                        () = &mut shutdown => return connections,
+                        true = connections.one_ended() => {}
+                        () = sleep(Duration::from_millis(ACCEPT_PAUSE_MS)) => {}
+                    }
                 }
                 // Answers are small and complete; waiting to fill a packet would only delay them. A failure means that the
                 // client is gone already, which its connection finds out by itself.

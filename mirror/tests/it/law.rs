@@ -118,7 +118,7 @@ fn comparable(row: Option<&StoredRow>, copy: usize) -> Option<(String, i64, Stri
     row.map(|row| {
         let mut object: Value = serde_json::from_str(&row.raw).unwrap();
         object["id"] = json!("same");
-        (object.to_string(), row.version.time, row.source_event.replace(&suffix, ""))
+        (object.to_string(), row.version.time, row.source_event.trim_end_matches(&suffix).to_owned())
     })
 }
 

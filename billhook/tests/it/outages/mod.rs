@@ -1,0 +1,1 @@
+//! Crashes, and databases that go away, freeze, fill up or lock.

@@ -1,0 +1,18 @@
+//! `cargo xtask bench <what>`: figures that anyone can make again with one command.
+
+mod disk;
+mod exchange;
+mod ingest;
+mod load;
+mod report;
+mod signed;
+
+use anyhow::{Result, bail};
+
+/// Runs the command with the arguments behind its name.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    match arguments.split_first() {
+        Some((what, rest)) if what == "ingest" => ingest::run(rest),
+        _ => bail!("usage: cargo xtask bench ingest {}", ingest::FLAGS),
+    }
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask faults`: the crash tests of `cargo xtask test`, with more rounds.
+
+use anyhow::Result;
+use billhook_testkit::database::URL_VARIABLE;
+use billhook_testkit::server::BINARY_VARIABLE;
+
+use crate::shell::{self, Flags};
+use crate::test::server::TestServer;
+
+/// Tells the crash tests how many rounds to run.
+const ROUNDS_VARIABLE: &str = "BILLHOOK_FAULT_ROUNDS";
+/// Rounds without a flag: what a night allows.
+const ROUNDS: u64 = 500;
+/// Most rounds; a round takes about a second on each store.
+const ROUNDS_MAX: u64 = 100_000;
+
+/// Runs the command with the arguments behind its name.
+///
+/// `--rounds N` (500), `--filter text` (`crash`: which tests of the program to run).
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let flags = Flags::parse(arguments, &["rounds", "filter"], &[])?;
+    let rounds = flags.number("rounds", ROUNDS, 1..=ROUNDS_MAX)?;
+    let server = TestServer::start()?;
+    let mut tests = shell::command("cargo");
+    // The figures are to be those of the program that ships, so this is the release build.
+    tests.args(["test", "--release", "--package", "billhook", "--", flags.text("filter").unwrap_or("crash")]);
+    // Rounds of several tests at once would only measure how they disturb each other.
+    tests.args(["--test-threads", "1", "--nocapture"]);
+    tests.env(ROUNDS_VARIABLE, rounds.to_string()).env(BINARY_VARIABLE, shell::build_billhook(true)?);
+    if let Some(url) = server.url() {
+        tests.env(URL_VARIABLE, url);
+    }
+    shell::run(&mut tests)
+}

@@ -1,0 +1,91 @@
+//! Adding up what the test runners say.
+
+/// Results of one or more runs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    /// Tests that passed.
+    pub(super) passed: u64,
+    /// Tests that failed.
+    pub(super) failed: u64,
+    /// A line for each test that did not run, with the reason.
+    pub(super) skipped: Vec<String>,
+    /// Whether a runner failed in a way that its counts may not show: a build error, a crash.
+    pub(super) broken: bool,
+}
+
+impl Count {
+    /// Adds another part.
+    pub(super) fn add(&mut self, part: Self) {
+        self.passed += part.passed;
+        self.failed += part.failed;
+        self.skipped.extend(part.skipped);
+        self.broken |= part.broken;
+    }
+
+    /// Takes a line that `cargo test` printed.
+    pub(super) fn read_cargo_line(&mut self, line: &str) {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            self.passed += number_before(result, " passed");
+            self.failed += number_before(result, " failed");
+        } else if let Some((name, reason)) = ignored_test(line) {
+            self.skipped.push(format!("{name}: {reason}"));
+        }
+    }
+
+    /// Takes a line of the summary that Node's runner writes in the TAP format.
+    pub(super) fn read_tap_line(&mut self, line: &str) {
+        let value = |name: &str| line.strip_prefix(name).and_then(|text| text.trim().parse().ok()).unwrap_or(0_u64);
+        self.passed += value("# pass ");
+        self.failed += value("# fail ") + value("# cancelled ");
+        if let Some((name, reason)) = line.split_once(" # SKIP").or_else(|| line.split_once(" # TODO")) {
+            let name =
+                name.trim().trim_start_matches("ok ").trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+            self.skipped.push(format!("Node{name}:{reason}").replacen("Node- ", "Node: ", 1));
+        }
+    }
+}
+
+/// The number that stands right before `word`.
+fn number_before(text: &str, word: &str) -> u64 {
+    let Some((before, _)) = text.split_once(word) else { return 0 };
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Name and reason of `test name ... ignored, reason`.
+fn ignored_test(line: &str) -> Option<(&str, &str)> {
+    let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let reason = result.strip_prefix("ignored")?;
+    Some((name, reason.strip_prefix(", ").unwrap_or("marked as ignored")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_cargo_are_added_up() {
+        let mut count = Count::default();
+        for line in [
+            "test a ... ok",
+            "test b::c ... ignored, needs a camera",
+            "test result: FAILED. 18 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.87s",
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        ] {
+            count.read_cargo_line(line);
+        }
+        let skipped = vec!["b::c: needs a camera".to_owned()];
+        assert_eq!(count, Count { passed: 21, failed: 2, skipped, broken: false });
+    }
+
+    #[test]
+    fn lines_of_node_are_added_up() {
+        let mut count = Count::default();
+        for line in
+            ["ok 3 - reads rows # SKIP no server", "# tests 5", "# pass 3", "# fail 1", "# cancelled 1", "# skipped 1"]
+        {
+            count.read_tap_line(line);
+        }
+        let skipped = vec!["Node: reads rows: no server".to_owned()];
+        assert_eq!(count, Count { passed: 3, failed: 2, skipped, broken: false });
+    }
+}
