@@ -1,4 +1,6 @@
 //! The real binary over its real ports, on both databases.
 
+mod cli;
+mod config;
 mod inputs;
 mod outages;
