@@ -1,11 +1,20 @@
 //! The command line of the real binary: help, exit codes, what goes where, and the server's start and stop.
+#![expect(clippy::unwrap_used, reason = "a test whose preparation fails has to fail")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+/// A webhook secret of these tests.
+const SECRET: &str = "whsec_0123456789abcdef";
+
+/// Longest wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The program in a working directory of its own, with an environment of its own.
 pub struct Program {
@@ -68,11 +77,9 @@ struct Serving {
 
 impl Serving {
     /// Ends it and gives its exit code and everything it logged.
-    fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.log.read_to_string(&mut self.text).unwrap();
-        let code = self.child.wait().unwrap().code();
-        (code, std::mem::take(&mut self.text))
+    fn stop(self, signal: Signal) -> (Option<i32>, String) {
+        self.signal(signal);
+        self.end()
     }
 }
 
@@ -81,6 +88,44 @@ impl Drop for Serving {
         // Both fail when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Serving {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Reads the log until a line contains the text.
+    fn wait_for(&mut self, expected: &str) {
+        while !self.text.contains(expected) {
+            assert!(self.log.read_line(&mut self.text).unwrap() > 0, "the server ended: {}", self.text);
+        }
+    }
+
+    /// Reads the log to its end and gives the exit code.
+    fn end(mut self) -> (Option<i32>, String) {
+        self.log.read_to_string(&mut self.text).unwrap();
+        (self.child.wait().unwrap().code(), std::mem::take(&mut self.text))
+    }
+
+    /// Sends the head of a delivery and waits until the server reads its body.
+    fn begin_delivery(&self, body: &[u8]) -> TcpStream {
+        let now = jiff::Timestamp::now().as_second();
+        let signature = billhook_stripe::signature::sign(&billhook_core::Secret::new(SECRET), now, body);
+        let address = self.url.trim_start_matches("http://").trim_end_matches("/webhooks");
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let head = format!(
+            "POST /webhooks HTTP/1.1\r\nhost: {address}\r\nstripe-signature: {signature}\r\ncontent-length: {}\r\n\
+             expect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 100 "));
+        stream
     }
 }
 
@@ -193,7 +238,7 @@ fn the_first_minute_works_without_any_setting() {
 
 #[test]
 fn a_delivery_of_the_other_mode_can_be_seen_and_decided_about() {
-    let program = Program::new().set("BILLHOOK_MODE", "live").set("STRIPE_WEBHOOK_SECRET", "whsec_0123456789abcdef");
+    let program = Program::new().set("BILLHOOK_MODE", "live").set("STRIPE_WEBHOOK_SECRET", SECRET);
     let serving = program.serve();
     let body = r#"{"id":"evt_other","object":"event","type":"customer.created","created":1700000000,"livemode":false,
         "data":{"object":{"id":"cus_1","object":"customer","created":1700000000,"livemode":false}}}"#;
@@ -236,4 +281,35 @@ fn an_address_in_use_is_said_with_a_hint() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&format!("billhook: listen on {address}: ")), "{}", stderr(&output));
     assert!(stderr(&output).contains("hint: another program listens there"));
+}
+
+#[test]
+fn a_request_in_progress_is_finished_after_the_signal() {
+    let program = Program::new().set("STRIPE_WEBHOOK_SECRET", SECRET);
+    let mut serving = program.serve();
+    let body = br#"{"id":"evt_late","object":"event","type":"customer.created","created":1700000000,"livemode":false,"data":{}}"#;
+    let mut delivery = serving.begin_delivery(body);
+    serving.signal(Signal::TERM);
+    serving.wait_for("stopping");
+    delivery.write_all(body).unwrap();
+    let mut answer = String::new();
+    delivery.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let (code, log) = serving.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(stdout(&program.run(&["events", "list"])).contains("evt_late"));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let program = Program::new().set("STRIPE_WEBHOOK_SECRET", SECRET);
+    let mut serving = program.serve();
+    let unfinished = serving.begin_delivery(b"{}");
+    serving.signal(Signal::TERM);
+    serving.wait_for("stopping");
+    serving.signal(Signal::TERM);
+    let (code, log) = serving.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("second signal"));
+    drop(unfinished);
 }

@@ -1,4 +1,5 @@
 //! The settings of the real binary: where they come from, how they are shown, and what is refused at start.
+#![expect(clippy::unwrap_used, reason = "a test whose preparation fails has to fail")]
 
 use serde_json::Value;
 
