@@ -2,5 +2,6 @@
 
 mod cli;
 mod config;
+mod crash;
 mod inputs;
 mod outages;
