@@ -52,18 +52,13 @@ impl Program {
     fn serve(&self) -> Serving {
         let mut command = self.command(&["serve", "--port", "0"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut text = String::new();
-        loop {
-            let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended: {text}");
-            text.push_str(&line);
-            let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if fields["message"] == "listening" {
-                let url = format!("http://{}/webhooks", fields["address"].as_str().unwrap());
-                return Serving { child, log, text, url };
-            }
-        }
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut serving = Serving { child, log, text: String::new(), url: String::new() };
+        serving.wait_for("\"listening\"");
+        let line = serving.text.lines().last().unwrap();
+        let fields: serde_json::Value = serde_json::from_str(line).unwrap();
+        serving.url = format!("http://{}/webhooks", fields["address"].as_str().unwrap());
+        serving
     }
 }
 
