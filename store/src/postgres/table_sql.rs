@@ -87,6 +87,7 @@ struct Builder<'a> {
     version_rank: String,
     source_event: String,
     synced_at: Vec<String>,
+    updated_at: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
@@ -109,6 +110,7 @@ impl<'a> Builder<'a> {
             version_rank: one(Meta::VersionRank)?,
             source_event: one(Meta::SourceEvent)?,
             synced_at: all(Meta::SyncedAt),
+            updated_at: all(Meta::UpdatedAt),
         })
     }
 
@@ -262,7 +264,7 @@ impl<'a> Builder<'a> {
 
     fn states(&self) -> String {
         format!(
-            "SELECT stored.\"id\", {}, coalesce(stored.{}, 0)::smallint, coalesce(stored.{}, ''), coalesce(stored.{}::text, '{{}}') \
+            "SELECT stored.\"id\", {}, coalesce(stored.{}, 0)::smallint, coalesce(stored.{}, ''), coalesce(stored.{}::text, 'null') \
              FROM {} AS stored WHERE stored.\"id\" = ANY($1) ORDER BY stored.\"id\" FOR UPDATE",
             self.stored_time(),
             self.version_rank,
@@ -296,9 +298,10 @@ impl<'a> Builder<'a> {
         );
         Ok(match orphans {
             Orphans::Flag => format!(
-                "{lost} UPDATE {} AS child SET \"deleted\" = true FROM lost WHERE child.\"id\" = lost.\"id\" \
+                "{lost} UPDATE {} AS child SET \"deleted\" = true{} FROM lost WHERE child.\"id\" = lost.\"id\" \
                  AND child.\"deleted\" IS NOT TRUE",
-                self.target
+                self.target,
+                self.updated_at.iter().map(|column| format!(", {column} = now()")).collect::<String>()
             ),
             Orphans::Remove | Orphans::Keep => {
                 format!("{lost} DELETE FROM {} AS child USING lost WHERE child.\"id\" = lost.\"id\"", self.target)
