@@ -16,7 +16,9 @@ pub enum StoreError {
     #[error("the disk of the database is full: {0}")]
     Full(String),
     /// The database was made by a newer Billhook.
-    #[error("the database has schema version {found}, this program knows versions up to {known}; run the newer Billhook")]
+    #[error(
+        "the database has schema version {found}, this program knows versions up to {known}; run the newer Billhook"
+    )]
     NewerSchema {
         /// Version in the database.
         found: i64,

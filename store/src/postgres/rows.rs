@@ -23,8 +23,7 @@ impl PostgresStore {
         limit_rows: usize,
     ) -> Result<Vec<StoredRow>, StoreError> {
         let sql = self.shared.table_sql(table, Statement::Scan)?;
-        let rows =
-            self.query(Patience::Housekeeping, "reading rows", &sql, &[&after_id, &limit(limit_rows)]).await?;
+        let rows = self.query(Patience::Housekeeping, "reading rows", &sql, &[&after_id, &limit(limit_rows)]).await?;
         rows.iter()
             .map(|row| {
                 Ok(StoredRow {
@@ -64,7 +63,8 @@ impl PostgresStore {
         for row in &rows {
             counts.insert(column(row, 0)?, column(row, 1)?);
         }
-        let of = |table: &'static Table| (table.name.as_str(), count(counts.get(table.name.as_str()).copied().unwrap_or(0)));
+        let of =
+            |table: &'static Table| (table.name.as_str(), count(counts.get(table.name.as_str()).copied().unwrap_or(0)));
         Ok(self.shared.tables.iter().map(of).collect())
     }
 }

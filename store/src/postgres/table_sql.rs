@@ -28,7 +28,12 @@ pub(super) struct TableStatements {
 }
 
 impl TableStatements {
-    pub(super) fn get(&self, mirror: &MirrorSchema, table: &Table, statement: Statement) -> Result<Arc<str>, StoreError> {
+    pub(super) fn get(
+        &self,
+        mirror: &MirrorSchema,
+        table: &Table,
+        statement: Statement,
+    ) -> Result<Arc<str>, StoreError> {
         let key = (table.index, statement);
         if let Some(sql) = self.built.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(sql));
@@ -130,7 +135,8 @@ impl<'a> Builder<'a> {
     /// they neither need a rewrite of the whole table nor fall back behind what that engine knew.
     fn stored_time(&self) -> String {
         let mut alternatives = vec![format!("stored.{}", self.version_time)];
-        alternatives.extend(self.synced_at.iter().map(|column| format!("floor(extract(epoch FROM stored.{column}))::bigint")));
+        alternatives
+            .extend(self.synced_at.iter().map(|column| format!("floor(extract(epoch FROM stored.{column}))::bigint")));
         format!("coalesce({}, -9223372036854775807)", alternatives.join(", "))
     }
 
@@ -285,7 +291,9 @@ impl<'a> Builder<'a> {
     }
 
     fn prune_children(&self, parent_column: usize, orphans: Orphans) -> Result<String, StoreError> {
-        let missing = || StoreError::Configuration(format!("the catalogue's table {} has no such parent column", self.table.name));
+        let missing = || {
+            StoreError::Configuration(format!("the catalogue's table {} has no such parent column", self.table.name))
+        };
         let parent = quote(&self.table.columns.get(parent_column).ok_or_else(missing)?.name);
         let lost = format!(
             "WITH lists AS (SELECT unnest($1::text[]) AS parent, unnest($2::bigint[]) AS time, unnest($3::smallint[]) AS rank), \
