@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use billhook_core::row::{Rank, Row, Version};
 use billhook_core::table::Table;
 
-use super::row_parameters::RowParameters;
+use super::row_parameters::{RowParameters, check_shape};
 use super::session::Patience;
 use super::table_sql::Statement;
 use super::{PostgresStore, column, count, limit, statements};
@@ -45,6 +45,7 @@ impl PostgresStore {
         if rows.is_empty() {
             return Ok(0);
         }
+        check_shape(table, &rows)?;
         let sql = self.shared.table_sql(table, Statement::Rewrite)?;
         let mut sorted: Vec<&Row> = rows.iter().collect();
         sorted.sort_by(|one, other| one.id.cmp(&other.id));

@@ -137,7 +137,7 @@ impl<'a> Builder<'a> {
         let mut alternatives = vec![format!("stored.{}", self.version_time)];
         alternatives
             .extend(self.synced_at.iter().map(|column| format!("floor(extract(epoch FROM stored.{column}))::bigint")));
-        format!("coalesce({}, -9223372036854775807)", alternatives.join(", "))
+        format!("coalesce({}, '-9223372036854775808'::bigint)", alternatives.join(", "))
     }
 
     /// Version of a stored row, for comparing. Without a rank of its own it is less than every event of its second.

@@ -8,7 +8,7 @@ use billhook_core::table::{Orphans, Table};
 
 use super::encode::Array;
 use super::inbox::stored_delivery;
-use super::row_parameters::RowParameters;
+use super::row_parameters::{RowParameters, check_shape};
 use super::rows::version;
 use super::session::{Parameters, Patience, Session};
 use super::table_sql::{Statement, asks_for_tombstones};
@@ -128,6 +128,7 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn upsert(&mut self, table: &'static Table, rows: &[Row], guard: Guard) -> Result<Vec<bool>, StoreError> {
+        check_shape(table, rows)?;
         // One order on every node, whatever the database's collation: the server takes the row locks in the order of the rows.
         let mut sorted: Vec<&Row> = rows.iter().collect();
         sorted.sort_by(|one, other| one.id.cmp(&other.id));
