@@ -10,8 +10,8 @@ use billhook_core::Secret;
 use billhook_core::row::Row;
 use billhook_core::table::{Orphans, Table};
 use billhook_store::{
-    CompleteList, Contender, Delivery, DirtyMark, Guard, Location, Options, PostgresLocation, QuarantineEntry, Role, RowState,
-    Store, StoreError, StoredDelivery, Tombstone, Transaction, Work,
+    CompleteList, Contender, Delivery, DirtyMark, Guard, Location, Options, PostgresLocation, QuarantineEntry, Role,
+    RowState, Store, StoreError, StoredDelivery, Tombstone, Transaction, Work,
 };
 use jiff::Timestamp;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
@@ -53,7 +53,8 @@ const POSTGRES_URL: &str = "TEST_DATABASE_URL";
 pub struct Database {
     /// The open store, with the role of a server.
     pub store: Store,
-    place: Place,
+    /// Where it is.
+    pub place: Place,
 }
 
 /// Where a database is.
@@ -176,11 +177,6 @@ impl Database {
         self
     }
 
-    /// Where it is.
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-
     /// Opens it once more, beside the open store.
     pub async fn open_beside(&self, tables: &'static [Table], catalogue_revision: i64) -> Result<Store, StoreError> {
         Store::open(options(&self.place, tables, catalogue_revision, Role::Tool)).await
@@ -255,11 +251,10 @@ impl Database {
 
     /// A time column of a row, as Unix seconds.
     pub async fn seconds(&self, table: &str, id: &str, column: &str) -> Option<i64> {
-        let seconds = self.value(
-            &format!(r#"SELECT strftime('%s', "{column}") FROM "{table}" WHERE id = '{id}'"#),
-            &format!(r#"SELECT floor(extract(epoch FROM "{column}"))::bigint FROM stripe."{table}" WHERE id = '{id}'"#),
-        );
-        seconds.await.map(|text| text.parse().expect("whole seconds"))
+        let sqlite = format!(r#"SELECT strftime('%s', "{column}") FROM "{table}" WHERE id = '{id}'"#);
+        let postgres =
+            format!(r#"SELECT floor(extract(epoch FROM "{column}"))::bigint FROM stripe."{table}" WHERE id = '{id}'"#);
+        self.value(&sqlite, &postgres).await.map(|text| text.parse().expect("whole seconds"))
     }
 
     /// Whether a row is there.
@@ -276,7 +271,8 @@ impl Database {
 
     /// Sequences of all unapplied deliveries, in their order.
     pub async fn pending(&self) -> Vec<i64> {
-        let pending = self.store.pending_deliveries(Timestamp::MAX, 1000, usize::MAX).await.expect("the queue can be read");
+        let pending =
+            self.store.pending_deliveries(Timestamp::MAX, 1000, usize::MAX).await.expect("the queue can be read");
         pending.into_iter().map(|delivery| delivery.sequence).collect()
     }
 }
