@@ -1,7 +1,7 @@
 //! What can go wrong in a database, in words that say what to do.
 
 /// An error of the store. The message names the operation and what to do; it never holds parameters, which may be personal data.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached or does not answer in time. Trying again later may help.
     #[error("the database is not available: {0}")]

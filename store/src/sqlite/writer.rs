@@ -1,0 +1,253 @@
+//! The one thread that writes.
+//!
+//! It owns the writing connection and takes jobs from a bounded queue. Whatever is queued becomes one transaction with one
+//! commit; each job has its own savepoint, so that a job that fails is undone alone. Nobody is answered before the commit.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use billhook_core::failpoint;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::ballast::Ballast;
+use super::errors::refused;
+use super::job::{Job, Kind, Task};
+use super::readers::closed;
+use super::statements::Statements;
+use super::transaction::SqliteTransaction;
+use crate::{Role, StoreError};
+
+/// Jobs that wait for the thread before callers wait for a place.
+const QUEUE_JOBS_MAX: usize = 256;
+/// Jobs in one transaction.
+const TRANSACTION_JOBS_MAX: usize = 64;
+/// Bodies in one transaction, in bytes. The job that passes it is the last one.
+const TRANSACTION_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Jobs in the order in which they came.
+type Jobs = Vec<Box<dyn Job>>;
+
+/// Something that needs the connection without a transaction around it.
+type Exclusive = Box<dyn FnOnce(&mut Connection) + Send>;
+
+enum Message {
+    Job(Box<dyn Job>),
+    Exclusive(Exclusive),
+    Close,
+}
+
+/// The handle on the writer thread.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread. It holds `lock` until it ends.
+    pub(super) fn start(
+        path: &Path,
+        role: Role,
+        connection: Connection,
+        lock: Option<File>,
+        statements: Arc<Statements>,
+    ) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
+        let ballast = Ballast::new(path, role == Role::Server);
+        let state = WriterThread { connection, statements, ballast };
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || {
+                state.run(jobs);
+                drop(lock);
+            })
+            .map_err(|error| StoreError::Unavailable(format!("the writer thread did not start: {error}")))?;
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs `operation` in a transaction and returns its result when that is committed. When the caller goes away before the
+    /// operation has started, it does not start.
+    pub(super) async fn run<R, F>(&self, kind: Kind, bytes: usize, operation: F) -> Result<R, StoreError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut SqliteTransaction<'_>) -> Result<R, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Task::new(kind, bytes, operation, reply));
+        self.queue.send(Message::Job(job)).await.map_err(|_closed| closed())?;
+        answer.await.map_err(|_dropped| closed())?
+    }
+
+    /// Runs `operation` between two transactions.
+    pub(super) async fn run_exclusively<R, F>(&self, operation: F) -> Result<R, StoreError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<R, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let exclusive: Exclusive = Box::new(move |connection| {
+            // The caller may have gone away; the work is done all the same.
+            reply.send(operation(connection)).ok();
+        });
+        self.queue.send(Message::Exclusive(exclusive)).await.map_err(|_closed| closed())?;
+        answer.await.map_err(|_dropped| closed())?
+    }
+
+    /// Finishes what is queued, moves the log into the database and ends the thread.
+    pub(super) async fn close(&self) {
+        // An error means that the thread has ended already.
+        self.queue.send(Message::Close).await.ok();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the writer thread of the database ended with a panic");
+            }
+        }
+    }
+}
+
+struct WriterThread {
+    connection: Connection,
+    statements: Arc<Statements>,
+    ballast: Ballast,
+}
+
+impl WriterThread {
+    fn run(mut self, mut queue: mpsc::Receiver<Message>) {
+        let mut next = queue.blocking_recv();
+        while let Some(message) = next.take() {
+            match message {
+                Message::Job(job) => {
+                    let (jobs, other) = gather(job, &mut queue);
+                    next = other;
+                    self.commit(jobs);
+                }
+                Message::Exclusive(operation) => operation(&mut self.connection),
+                // What is queued behind this message is still done; nothing new comes in.
+                Message::Close => queue.close(),
+            }
+            if next.is_none() {
+                next = queue.blocking_recv();
+            }
+        }
+        let moved = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()));
+        if let Err(error) = moved {
+            tracing::warn!(%error, "the write-ahead log stays for the next start");
+        }
+    }
+
+    /// Runs jobs in one transaction and answers them.
+    fn commit(&mut self, jobs: Jobs) {
+        let (mut jobs, refused_jobs) = self.admit(jobs);
+        for job in refused_jobs {
+            job.answer(Err(StoreError::Full("new data is refused until there is room".to_owned())));
+        }
+        if jobs.is_empty() {
+            return;
+        }
+        match self.attempt(&mut jobs) {
+            Ok(outcomes) => {
+                for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                    job.answer(outcome);
+                }
+            }
+            Err(error) => {
+                self.undo(&error);
+                for job in jobs {
+                    job.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Separates jobs that may run from those that would fill a full disk, and drops those nobody waits for.
+    fn admit(&mut self, jobs: Jobs) -> (Jobs, Jobs) {
+        let allows_growth = self.ballast.allows_growth(&self.connection);
+        jobs.into_iter().filter(|job| job.is_awaited()).partition(|job| allows_growth || job.kind() == Kind::Upkeep)
+    }
+
+    /// One transaction; an outcome for each job when it was committed.
+    fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        // A transaction of one job needs no savepoint: it is undone as a whole.
+        let alone = jobs.len() == 1;
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        for job in jobs.iter_mut() {
+            if !alone {
+                self.execute("SAVEPOINT job")?;
+            }
+            let outcome = self.run_job(job.as_mut());
+            match &outcome {
+                // A full disk ends the transaction for everybody, and so does any error on which SQLite itself rolled back.
+                Err(error) if alone || matches!(error, StoreError::Full(_)) || self.connection.is_autocommit() => {
+                    return Err(error.clone());
+                }
+                Err(_) => self.execute("ROLLBACK TO job")?,
+                Ok(()) => {}
+            }
+            if !alone {
+                self.execute("RELEASE job")?;
+            }
+            outcomes.push(outcome);
+        }
+        let has = |kind| jobs.iter().any(|job| job.kind() == kind);
+        let (inbox, apply) = (has(Kind::Inbox), has(Kind::Apply));
+        pass(inbox, "before_inbox_commit");
+        pass(apply, "before_apply_commit");
+        self.execute("COMMIT")?;
+        pass(inbox, "after_inbox_commit");
+        pass(apply, "after_apply_commit");
+        Ok(outcomes)
+    }
+
+    /// A job that panics is a defect of that job; the thread and the other jobs go on.
+    fn run_job(&mut self, job: &mut dyn Job) -> Result<(), StoreError> {
+        let mut transaction = SqliteTransaction::new(&mut self.connection, &self.statements);
+        catch_unwind(AssertUnwindSafe(|| job.run(&mut transaction))).unwrap_or_else(|_panic| {
+            Err(StoreError::Refused { operation: "a transaction", message: "the work panicked".to_owned() })
+        })
+    }
+
+    fn undo(&mut self, error: &StoreError) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
+        if matches!(error, StoreError::Full(_)) {
+            self.ballast.spend();
+        }
+    }
+
+    fn execute(&self, sql: &'static str) -> Result<(), StoreError> {
+        let run = || self.connection.prepare_cached(sql)?.execute([]);
+        run().map(|_changes| ()).map_err(refused("a transaction"))
+    }
+}
+
+/// Takes what is queued for one transaction: jobs, and the first message that is none.
+fn gather(first: Box<dyn Job>, queue: &mut mpsc::Receiver<Message>) -> (Jobs, Option<Message>) {
+    let mut bytes = first.bytes();
+    let mut jobs = vec![first];
+    while jobs.len() < TRANSACTION_JOBS_MAX && bytes < TRANSACTION_BYTES_MAX {
+        match queue.try_recv() {
+            Ok(Message::Job(job)) => {
+                bytes = bytes.saturating_add(job.bytes());
+                jobs.push(job);
+            }
+            Ok(other) => return (jobs, Some(other)),
+            Err(_empty) => break,
+        }
+    }
+    (jobs, None)
+}
+
+fn pass(applies: bool, name: &'static str) {
+    if applies {
+        failpoint::hit(name);
+    }
+}
