@@ -17,6 +17,7 @@ mod inbox;
 mod link;
 mod migrations;
 mod pending;
+mod postgres_only;
 mod prune;
 mod quarantine;
 mod rebuild;
