@@ -180,3 +180,63 @@ fn charges_of(connection: &Connection, intent: &str) -> rusqlite::Result<Vec<Str
     let mut statement = connection.prepare_cached("SELECT id FROM charges WHERE payment_intent = ?1")?;
     statement.query_map([intent], |row| row.get(0))?.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use billhook_stripe::catalogue;
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::sqlite::statements::Statements;
+    use crate::sqlite::{catalogue as mirror, history};
+
+    fn mirrored() -> Connection {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(include_str!("../../sql/sqlite/migrations/0001_foundation.sql")).expect("tables");
+        mirror::complete(&connection, &Statements::new(catalogue::tables()), 1).expect("the mirror's tables");
+        connection
+    }
+
+    #[test]
+    fn the_real_catalogue_can_be_linked() {
+        assert!(applies(catalogue::tables()));
+        assert!(!applies(&catalogue::tables()[..1]));
+    }
+
+    /// A statement that SQLite parses anew at every execution costs ten times as much as the others.
+    #[test]
+    fn no_statement_of_the_hot_path_is_parsed_twice() {
+        let connection = mirrored();
+        connection
+            .execute_batch(
+                "INSERT INTO charges (id, payment_intent) VALUES ('ch', 'pi'); INSERT INTO payment_intents (id) VALUES ('pi'); \
+                 INSERT INTO invoices (id) VALUES ('in')",
+            )
+            .expect("rows");
+        let charges = catalogue::table_named("charges").expect("a table");
+        let ids = vec!["ch".to_owned()];
+        for _ in 0..3 {
+            for (table, id) in [("charges", "ch"), ("payment_intents", "pi"), ("invoices", "in")] {
+                let table = catalogue::table_named(table).expect("a table");
+                link(&connection, table, &[id.to_owned()]).expect("linked");
+            }
+            history::contenders(&connection, charges, &ids).expect("read");
+            history::tombstones(&connection, charges, &ids).expect("read");
+            history::row_states(&connection, charges, &ids).expect("read");
+        }
+        for condition in [OF_CHARGE, OF_INTENT, OF_INVOICE] {
+            let statement = connection.prepare_cached(&format!("{PAYMENTS} WHERE {condition}")).expect("valid");
+            assert!(statement.get_status(StatementStatus::Run) > 0, "{condition} was not used");
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{condition}");
+        }
+        for sql in [
+            "SELECT invoice, dispute, payment_intent FROM charges WHERE id = ?1",
+            "SELECT created, id FROM disputes WHERE charge = ?1",
+            "SELECT event_id, time FROM billhook_contenders WHERE table_name = ?1 AND id = ?2",
+        ] {
+            let statement = connection.prepare_cached(sql).expect("valid");
+            assert!(statement.get_status(StatementStatus::Run) > 0, "{sql} was not used");
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+        }
+    }
+}

@@ -138,7 +138,7 @@ pub fn row(table: &'static Table, id: &str, time: i64) -> Row {
         table: table.index,
         id: id.to_owned(),
         values: vec![Value::Null; table.columns.len()],
-        raw: format!(r#"{{"id":{},"time":{time}}}"#, serde_json::Value::from(id)),
+        raw: serde_json::json!({ "id": id, "time": time }).to_string(),
         account: "acct_1".to_owned(),
         version: Version { time, rank: Rank::Event },
         source_event: format!("evt_{id}_{time}"),
