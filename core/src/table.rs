@@ -67,11 +67,11 @@ pub enum Expression {
     Id(Path),
     /// True when the value at the path equals the literal, false when it is another string, null when absent.
     Equals(Path, String),
-    /// The sum of the integers at a path that passes through arrays.
+    /// The sum of the integers at a path that passes through arrays; null when there is none.
     Sum(Path),
-    /// The least integer at a path that passes through arrays.
+    /// The least integer at a path that passes through arrays; null when there is none.
     Min(Path),
-    /// The greatest integer at a path that passes through arrays.
+    /// The greatest integer at a path that passes through arrays; null when there is none.
     Max(Path),
 }
 
@@ -159,7 +159,7 @@ pub struct Table {
     pub object: String,
     /// What identifies a row.
     pub key: Key,
-    /// All columns; the first is `id`.
+    /// All columns; the first is `id`, which always holds the row's key, whatever its source.
     pub columns: Vec<Column>,
     /// What a deletion event does.
     pub on_delete: OnDelete,

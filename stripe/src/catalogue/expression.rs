@@ -5,18 +5,18 @@ use billhook_core::table::{Expression, Path, Segment, Source};
 /// What is wrong with the text of a source.
 pub(super) type Problem = &'static str;
 
-/// Reads `null`, `parent.customer`, `linked id(invoice)`, `id(subscription) | parent`, `tax | sum(total_taxes[*].amount)`, ….
+/// Reads `null`, `@parent.customer`, `linked id(invoice)`, `id(subscription) | @parent`, `tax | sum(total_taxes[*].amount)`, ….
 pub(super) fn source(text: &str) -> Result<Source, Problem> {
     if text == "null" {
         return Ok(Source::Null);
     }
-    if let Some(path) = text.strip_prefix("parent.") {
+    if let Some(path) = text.strip_prefix("@parent.") {
         return Ok(Source::Parent(path.split('.').map(str::to_owned).collect()));
     }
-    if text == "parent" {
+    if text == "@parent" {
         return Ok(Source::ParentId(Vec::new()));
     }
-    if let Some(own) = text.strip_suffix(" | parent") {
+    if let Some(own) = text.strip_suffix(" | @parent") {
         return Ok(Source::ParentId(alternatives(own)?));
     }
     if let Some(own) = text.strip_prefix("linked ") {
@@ -79,9 +79,9 @@ mod tests {
     #[test]
     fn every_form_of_a_source_is_read() {
         assert_eq!(source("null"), Ok(Source::Null));
-        assert_eq!(source("parent"), Ok(Source::ParentId(vec![])));
-        assert_eq!(source("parent.customer"), Ok(Source::Parent(vec!["customer".to_owned()])));
-        assert_eq!(source("id(fee) | parent"), Ok(Source::ParentId(vec![Expression::Id(vec![key("fee")])])));
+        assert_eq!(source("@parent"), Ok(Source::ParentId(vec![])));
+        assert_eq!(source("@parent.customer"), Ok(Source::Parent(vec!["customer".to_owned()])));
+        assert_eq!(source("id(fee) | @parent"), Ok(Source::ParentId(vec![Expression::Id(vec![key("fee")])])));
         assert_eq!(source("linked id(invoice)"), Ok(Source::Linked(vec![Expression::Id(vec![key("invoice")])])));
         assert_eq!(
             source("paid | equals(status, paid)"),
@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for wrong in ["", "a..b", "a[", "a[x]", "id(a", "equals(a)", "upper(a)", "a |b", "linked "] {
+        for wrong in
+            ["", "a..b", "a[", "a[x]", "id(a", "equals(a)", "upper(a)", "@mother", "@parent | a", "a |b", "linked "]
+        {
             assert!(source(wrong).is_err(), "{wrong:?} should be refused");
         }
     }

@@ -59,6 +59,11 @@ pub fn tables() -> &'static [Table] {
     &CATALOGUE.parsed.tables
 }
 
+/// Names of the columns that every table ends with, in their order.
+pub fn meta_column_names() -> [&'static str; parse::META_COLUMNS.len()] {
+    parse::META_COLUMNS.map(|(name, _, _)| name)
+}
+
 /// The table of a kind (`customer`, `checkout.session`); `None` for kinds the catalogue does not know, and for those without
 /// rows of their own.
 pub fn table_of(object: &str) -> Option<&'static Table> {

@@ -15,7 +15,7 @@ use super::expression::{self, Problem};
 use super::kind::{EventType, Kind, List, ThinEventType};
 
 /// The columns that every table ends with.
-const META_COLUMNS: [(&str, ColumnType, Meta); 9] = [
+pub(super) const META_COLUMNS: [(&str, ColumnType, Meta); 9] = [
     ("_raw_data", ColumnType::Json, Meta::RawData),
     ("_account_id", ColumnType::Text, Meta::AccountId),
     ("last_synced_at", ColumnType::Timestamp, Meta::SyncedAt),
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn a_child_list_may_name_a_table_further_down() {
         let parsed = parse_with(
-            "kind a\n  table as\n  child bs bs flag a\n  - id text\nkind b\n  table bs\n  - id text\n  - a ref = id(a) | parent\n",
+            "kind a\n  table as\n  child bs bs flag a\n  - id text\nkind b\n  table bs\n  - id text\n  - a ref = id(a) | @parent\n",
         )
         .expect("correct");
         let list = &parsed.tables[1].children[0];

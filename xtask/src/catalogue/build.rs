@@ -3,26 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail, ensure};
+use billhook_stripe::catalogue::meta_column_names;
 
 use super::input::{Input, Record};
 use super::overlay::{KindOverlay, Overlay};
-
-/// Table names that the existing engines use and that the rule does not give are in the overlay; this many columns end every
-/// table without being listed.
-pub(super) const META_COLUMNS: usize = 9;
-
-/// Names of the columns that every table ends with; a property of the same name is left to `_raw_data`.
-const META_NAMES: [&str; META_COLUMNS] = [
-    "_raw_data",
-    "_account_id",
-    "last_synced_at",
-    "_last_synced_at",
-    "updated_at",
-    "_updated_at",
-    "_version_time",
-    "_version_rank",
-    "_source_event",
-];
 
 /// Kinds that are events themselves: a view over the inbox shows them.
 const EVENT_KINDS: [&str; 2] = ["event", "v2.core.event"];
@@ -166,9 +150,10 @@ fn table(object: &str, input: &Input, added: &KindOverlay, facts: &EventFacts) -
     Ok(TableModel { name, key: added.key.clone(), delete, children: added.children.clone(), columns })
 }
 
-/// Adds a column unless it is there already or belongs to the ones every table has.
+/// Adds a column unless it is there already. A property that is called like one of the columns that every table ends with is
+/// left to `_raw_data`.
 fn add(columns: &mut Vec<ColumnModel>, name: &str, type_name: &str) {
-    if META_NAMES.contains(&name) || columns.iter().any(|column| column.name == name) {
+    if meta_column_names().contains(&name) || columns.iter().any(|column| column.name == name) {
         return;
     }
     let type_name = if type_name == "text" && REFERENCES.contains(&name) { "ref" } else { type_name };

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::build::{KindModel, META_COLUMNS, TableModel};
+use billhook_stripe::catalogue::meta_column_names;
+
+use super::build::{KindModel, TableModel};
 use super::input::Input;
 use super::overlay::Overlay;
 
@@ -13,14 +15,13 @@ const CATALOGUE_HEAD: &str = "\
 const DOCS_HEAD: &str = "\
 # Tables
 
-Made by `cargo xtask catalogue`; do not edit. One row for every table of the mirror. Besides the columns of Stripe's object every
-table ends with `_raw_data`, `_account_id`, `last_synced_at`, `_last_synced_at`, `updated_at`, `_updated_at`, `_version_time`,
-`_version_rank` and `_source_event`; they are counted.
+Made by `cargo xtask catalogue`; do not edit. One row for every table of the mirror.
 
 - **key**: what identifies a row.
 - **deletion**: *row stays, `deleted` is true*; *row goes*, and a late event does not bring it back; or *none*: Stripe has no
   deletion for the kind, or means only a new state by it.
-- **children**: embedded lists whose elements are rows of another table.
+- **children**: embedded lists whose elements are rows of another table, and what happens to rows that the complete list no
+  longer names: they are *flagged*, *removed* or *kept* (they have events of their own).
 
 `stripe.events` is a view over the inbox and not listed here.
 
@@ -73,6 +74,8 @@ pub(super) fn docs(kinds: &[KindModel]) -> String {
         kinds.iter().filter_map(|kind| Some((kind, kind.table.as_ref()?))).collect();
     tables.sort_by(|a, b| a.1.name.cmp(&b.1.name));
     let mut text = DOCS_HEAD.to_owned();
+    let meta_names = meta_column_names().map(|name| format!("`{name}`")).join(", ");
+    let _ = writeln!(text, "Every table ends with the columns {meta_names}; they are counted.\n");
     let _ = writeln!(text, "{} tables, {} columns.\n", tables.len(), total_columns(&tables));
     text.push_str("| table | kind | key | columns | deletion | children |\n|---|---|---|--:|---|---|\n");
     for (kind, table) in tables {
@@ -89,7 +92,7 @@ pub(super) fn docs(kinds: &[KindModel]) -> String {
             text,
             "| `{}` | {object} | {key} | {} | {deletion} | {} |",
             table.name,
-            table.columns.len() + META_COLUMNS,
+            column_count(table),
             children.join(", ")
         );
     }
@@ -97,11 +100,20 @@ pub(super) fn docs(kinds: &[KindModel]) -> String {
 }
 
 fn total_columns(tables: &[(&KindModel, &TableModel)]) -> usize {
-    tables.iter().map(|(_, table)| table.columns.len() + META_COLUMNS).sum()
+    tables.iter().map(|(_, table)| column_count(table)).sum()
+}
+
+fn column_count(table: &TableModel) -> usize {
+    table.columns.len() + meta_column_names().len()
 }
 
 fn child_cell(child: &str) -> String {
     let mut words = child.split(' ');
     let (property, table) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    format!("`{property}` → `{table}`")
+    let orphans = match words.next() {
+        Some("flag") => "flagged",
+        Some("remove") => "removed",
+        _ => "kept",
+    };
+    format!("`{property}` → `{table}` ({orphans})")
 }
