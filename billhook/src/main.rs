@@ -1,1 +1,27 @@
-fn main() {}
+//! Billhook's program: reads the command line and the settings, and runs one command.
+
+mod cli;
+mod command;
+mod database;
+mod failure;
+mod local_secret;
+mod logging;
+mod output;
+mod process;
+mod redact;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+/// Returns freed memory to the system under many threads, which keeps the resident size within its cap.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let (command, resolution) = match cli::parse() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    command.run(&resolution).unwrap_or_else(|error| failure::report(&error))
+}

@@ -46,3 +46,61 @@ pub fn hit(name: &'static str) {
         std::process::abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    /// Set in the child process, which passes failpoints instead of starting children.
+    const CHILD: &str = "BILLHOOK_FAILPOINT_TEST_CHILD";
+
+    const SIGABRT: i32 = 6;
+
+    /// Runs this very test in a process of its own with the failpoint setting, which is read once in a process.
+    fn child(setting: Option<&str>) -> Output {
+        let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
+        command.args(["--exact", "failpoint::tests::the_nth_passage_kills", "--nocapture"]).env(CHILD, "1");
+        match setting {
+            Some(setting) => command.env("BILLHOOK_FAILPOINT", setting),
+            None => command.env_remove("BILLHOOK_FAILPOINT"),
+        };
+        command.output().expect("a child process")
+    }
+
+    #[test]
+    fn the_nth_passage_kills() {
+        if std::env::var_os(CHILD).is_some() {
+            for passage in 1..=3 {
+                hit("after_receive");
+                hit("after_verify");
+                println!("passed {passage}");
+            }
+            return;
+        }
+        let cases = [
+            (Some("after_verify:1"), 0),
+            (Some("after_verify"), 0),
+            (Some("after_receive:2"), 1),
+            (Some("after_verify:3"), 2),
+        ];
+        for (setting, passages) in cases {
+            let output = child(setting);
+            assert_eq!(output.status.signal(), Some(SIGABRT), "{setting:?}");
+            assert_eq!(String::from_utf8_lossy(&output.stdout).matches("passed ").count(), passages, "{setting:?}");
+        }
+        for setting in [None, Some("after_verify:4"), Some("mid_migration:1"), Some("")] {
+            let output = child(setting);
+            assert!(output.status.success(), "{setting:?}");
+            assert_eq!(String::from_utf8_lossy(&output.stdout).matches("passed ").count(), 3, "{setting:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let distinct: std::collections::BTreeSet<_> = NAMES.iter().collect();
+        assert_eq!(distinct.len(), NAMES.len());
+    }
+}

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod failpoint;
 pub mod metrics;
+pub mod redact;
 pub mod row;
 pub mod secret;
 pub mod table;

@@ -23,3 +23,23 @@ impl fmt::Debug for Secret {
         formatter.write_str("Secret(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_shows_itself_only_when_asked() {
+        let secret = Secret::new("whsec_canary");
+        assert_eq!(secret.expose(), "whsec_canary");
+        for shown in [format!("{secret:?}"), format!("{secret:#?}"), format!("{:?}", Some(vec![secret.clone()]))] {
+            assert!(shown.contains("Secret(…)") && !shown.contains("canary"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_equal_by_value() {
+        assert_eq!(Secret::new("one"), Secret::new(String::from("one")));
+        assert_ne!(Secret::new("one"), Secret::new("One"));
+    }
+}

@@ -138,7 +138,7 @@ pub struct Backlog {
 }
 
 /// When an upsert may replace the stored row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Guard {
     /// The new version is greater than the stored one, and no tombstone forbids it (see [`crate::Transaction::upsert`]).
     Newer,

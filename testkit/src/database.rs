@@ -55,12 +55,23 @@ impl TestDatabase {
     /// In CI, when there is no PostgreSQL server.
     pub fn both(test: &str) -> anyhow::Result<Vec<Self>> {
         let mut all = vec![Self::sqlite()?];
-        if std::env::var_os(URL_VARIABLE).is_none() && Binaries::find().is_none() {
-            skip::note(&format!("{test} on PostgreSQL"), MISSING);
-        } else {
-            all.push(Self::postgres()?);
-        }
+        all.extend(Self::postgres_or_skip(&format!("{test} on PostgreSQL"))?);
         Ok(all)
+    }
+
+    /// A PostgreSQL database, or `None` and a note that the test was skipped when there is no server.
+    ///
+    /// # Errors
+    /// When the database cannot be made.
+    ///
+    /// # Panics
+    /// In CI, when there is no PostgreSQL server.
+    pub fn postgres_or_skip(test: &str) -> anyhow::Result<Option<Self>> {
+        if std::env::var_os(URL_VARIABLE).is_none() && Binaries::find().is_none() {
+            skip::note(test, MISSING);
+            return Ok(None);
+        }
+        Self::postgres().map(Some)
     }
 
     /// What `DATABASE_URL` has to be.

@@ -11,7 +11,7 @@ use crate::Limits;
 /// What has to happen to a connection when its deadline passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sentence {
-    /// It finishes its requests and closes.
+    /// It finishes its requests and closes: at once over HTTP/1 when it has none, after telling the client over HTTP/2.
     Finish,
     /// It is dropped as it is.
     Cut,
@@ -113,8 +113,9 @@ impl Activity {
         if self.requests.load(Ordering::Acquire) > 0 { None } else { self.changed.get(self.opened) }
     }
 
-    /// When the patience with this connection ends as things stand, and what happens then.
-    pub(crate) fn deadline(&self, limits: &Limits) -> (Instant, Sentence) {
+    /// When the patience with this connection ends as things stand, and what happens then. `finishing` is since when it has
+    /// been finishing.
+    pub(crate) fn deadline(&self, limits: &Limits, finishing: Option<Instant>) -> (Instant, Sentence) {
         let after = |since: Instant, milliseconds: u64| since + Duration::from_millis(milliseconds);
         if let Some(since) = self.closed.get(self.opened) {
             return (after(since, limits.linger_deadline_ms), Sentence::Cut);
@@ -122,13 +123,16 @@ impl Activity {
         if let Some(since) = self.blocked.get(self.opened) {
             return (after(since, limits.write_deadline_ms), Sentence::Cut);
         }
+        let is_busy = self.requests.load(Ordering::Acquire) > 0;
         let since = self.changed.get(self.opened).unwrap_or(self.opened);
-        if self.requests.load(Ordering::Acquire) > 0 {
-            (after(since, limits.busy_deadline_ms), Sentence::Finish)
-        } else if self.head_begun.load(Ordering::Acquire) {
-            (after(since, limits.header_deadline_ms), Sentence::Cut)
-        } else {
-            (after(since, limits.idle_deadline_ms), Sentence::Finish)
+        match finishing {
+            Some(finishing) if is_busy => (after(finishing, limits.shutdown_deadline_ms), Sentence::Cut),
+            Some(finishing) => (after(since.max(finishing), limits.linger_deadline_ms), Sentence::Cut),
+            None if is_busy => (after(since, limits.busy_deadline_ms), Sentence::Finish),
+            None if self.head_begun.load(Ordering::Acquire) => {
+                (after(since, limits.header_deadline_ms), Sentence::Finish)
+            }
+            None => (after(since, limits.idle_deadline_ms), Sentence::Finish),
         }
     }
 }
@@ -148,51 +152,75 @@ impl Drop for RequestGuard {
 mod tests {
     use super::*;
 
-    const LIMITS: fn() -> Limits = Limits::default;
-
-    #[test]
-    fn a_new_connection_owes_a_request() {
-        let activity = Activity::new();
-        let (at, sentence) = activity.deadline(&LIMITS());
-        assert_eq!(sentence, Sentence::Cut);
-        assert_eq!(at, activity.opened + Duration::from_millis(LIMITS().header_deadline_ms));
+    /// Time from opening to the deadline.
+    fn deadline(activity: &Activity) -> (Duration, Sentence) {
+        let (at, sentence) = activity.deadline(&Limits::default(), None);
+        (at - activity.opened, sentence)
     }
 
     #[test]
-    fn bytes_do_not_prolong_the_headers() {
+    fn bytes_do_not_prolong_the_first_headers() {
         let activity = Activity::new();
-        let before = activity.deadline(&LIMITS());
+        let expected = (Duration::from_millis(Limits::default().header_deadline_ms), Sentence::Finish);
+        assert_eq!(deadline(&activity), expected);
         activity.bytes_read();
         activity.bytes_read();
-        assert_eq!(activity.deadline(&LIMITS()), before);
+        assert_eq!(deadline(&activity), expected);
     }
 
-    #[test]
-    fn the_sentence_follows_what_the_connection_does() {
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_follows_what_the_connection_does() {
+        let limits = Limits::default();
+        let seconds = |count| tokio::time::advance(Duration::from_secs(count));
+        let expected = |at_seconds: u64, milliseconds: u64, sentence| {
+            (Duration::from_secs(at_seconds) + Duration::from_millis(milliseconds), sentence)
+        };
         let activity = Activity::new();
+        seconds(1).await;
         let first = activity.request();
+        seconds(1).await;
         let second = activity.request();
-        assert_eq!(activity.deadline(&LIMITS()).1, Sentence::Finish);
-        assert!(activity.waiting_since().is_none());
         drop(first);
         assert!(activity.waiting_since().is_none(), "one request is left");
+        assert_eq!(deadline(&activity), expected(1, limits.busy_deadline_ms, Sentence::Finish));
+        seconds(1).await;
         drop(second);
         assert!(activity.waiting_since().is_some());
-        assert_eq!(activity.deadline(&LIMITS()).1, Sentence::Finish, "idle");
+        assert_eq!(deadline(&activity), expected(3, limits.idle_deadline_ms, Sentence::Finish));
+        seconds(1).await;
         activity.bytes_read();
-        assert_eq!(activity.deadline(&LIMITS()).1, Sentence::Cut, "the next headers have begun");
+        assert_eq!(deadline(&activity), expected(4, limits.header_deadline_ms, Sentence::Finish));
+        seconds(1).await;
+        activity.write_closed();
+        assert_eq!(deadline(&activity), expected(5, limits.linger_deadline_ms, Sentence::Cut));
     }
 
-    #[test]
-    fn a_full_socket_counts_from_its_first_refusal_until_all_is_taken() {
+    #[tokio::test(start_paused = true)]
+    async fn a_full_socket_counts_from_its_first_refusal_until_all_is_taken() {
+        let limits = Limits::default();
         let activity = Activity::new();
         let _request = activity.request();
         activity.write_blocked();
-        let (at, sentence) = activity.deadline(&LIMITS());
-        assert_eq!(sentence, Sentence::Cut);
+        tokio::time::advance(Duration::from_secs(1)).await;
         activity.write_blocked();
-        assert_eq!(activity.deadline(&LIMITS()).0, at);
+        assert_eq!(deadline(&activity), (Duration::from_millis(limits.write_deadline_ms), Sentence::Cut));
         activity.write_done();
-        assert_eq!(activity.deadline(&LIMITS()).1, Sentence::Finish);
+        assert_eq!(deadline(&activity), (Duration::from_millis(limits.busy_deadline_ms), Sentence::Finish));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_finishing_connection_is_cut_in_the_end() {
+        let limits = Limits::default();
+        let activity = Activity::new();
+        let finishing = Some(activity.opened);
+        let request = activity.request();
+        let (at, sentence) = activity.deadline(&limits, finishing);
+        assert_eq!(
+            (at - activity.opened, sentence),
+            (Duration::from_millis(limits.shutdown_deadline_ms), Sentence::Cut)
+        );
+        drop(request);
+        let (at, sentence) = activity.deadline(&limits, finishing);
+        assert_eq!((at - activity.opened, sentence), (Duration::from_millis(limits.linger_deadline_ms), Sentence::Cut));
     }
 }

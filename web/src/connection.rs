@@ -5,7 +5,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -43,6 +42,9 @@ pub(crate) fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
         .http1()
         // This and every other deadline is kept by `drive`, which also covers what comes before hyper knows the protocol.
         .header_read_timeout(None)
+        // A client that closes its side counts as gone even when it only half closed: under overload it matters more that
+        // the places of clients that gave up are free again.
+        .half_close(false)
         .max_buf_size(limits.header_bytes_max.max(HEADER_BYTES_LEAST))
         .max_headers(limits.headers_max);
     builder
@@ -70,17 +72,17 @@ pub(crate) async fn drive(
     let requests = Arc::clone(&activity);
     let service = service_fn(move |request| respond(router.clone(), requests.request(), request));
     let mut connection = pin!(protocol.serve_connection(stream, service));
-    let mut finish_by = None;
+    let mut finishing = None;
     loop {
         let ended = tokio::select! {
             biased;
-            ended = until_end_or_deadline(connection.as_mut(), &activity, &limits, finish_by) => ended,
-            _ = stop.wait_for(|stop| *stop), if finish_by.is_none() => End::Deadline(Sentence::Finish),
+            ended = until_end_or_deadline(connection.as_mut(), &activity, &limits, finishing) => ended,
+            _ = stop.wait_for(|stop| *stop), if finishing.is_none() => End::Deadline(Sentence::Finish),
         };
         match ended {
             End::Connection | End::Deadline(Sentence::Cut) => return,
             End::Deadline(Sentence::Finish) => {
-                finish_by = Some(Instant::now() + Duration::from_millis(limits.shutdown_deadline_ms));
+                finishing = Some(Instant::now());
                 connection.as_mut().graceful_shutdown();
             }
         }
@@ -92,24 +94,17 @@ enum End {
     Deadline(Sentence),
 }
 
-/// Runs the connection until it ends by itself or its deadline passes. Once it is finishing, `finish_by` is the last of its
-/// deadlines and every one of them cuts.
+/// Runs the connection until it ends by itself or its deadline passes.
 async fn until_end_or_deadline<C>(
     mut connection: Pin<&mut C>,
     activity: &Activity,
     limits: &Limits,
-    finish_by: Option<Instant>,
+    finishing: Option<Instant>,
 ) -> End
 where
     C: Future,
 {
-    let deadline = || {
-        let (at, sentence) = activity.deadline(limits);
-        match finish_by {
-            Some(last) if sentence == Sentence::Finish || last < at => (last, Sentence::Cut),
-            _ => (at, sentence),
-        }
-    };
+    let deadline = || activity.deadline(limits, finishing);
     let mut timer = pin!(sleep_until(deadline().0));
     poll_fn(|cx| {
         if connection.as_mut().poll(cx).is_ready() {

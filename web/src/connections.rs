@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use billhook_core::metrics::Metrics;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::Instant;
 
 use crate::Limits;
 use crate::activity::Activity;
@@ -39,7 +40,8 @@ impl Connections {
             tasks: JoinSet::new(),
             by_address: HashMap::new(),
             metrics,
-            connections_max: limits.connections_max,
+            // Without a single place nothing would ever be answered.
+            connections_max: limits.connections_max.max(1),
             connections_per_address_max: limits.connections_per_address_max.unwrap_or(usize::MAX),
         }
     }
@@ -47,10 +49,7 @@ impl Connections {
     /// Makes room for one more connection, at the cost of the one that has waited longest for its client when it must. False
     /// when there is no room at this moment.
     pub(crate) fn has_room(&mut self) -> bool {
-        while let Some(ended) = self.tasks.try_join_next_with_id() {
-            self.forget(&ended);
-        }
-        self.open.len() < self.connections_max || self.close_longest_waiting()
+        self.open.len() < self.connections_max || self.close_longest_waiting(1) > 0
     }
 
     /// Whether one more connection may come from this address.
@@ -72,19 +71,26 @@ impl Connections {
         self.metrics.http_connections.inc();
     }
 
-    /// Closes the connection that has waited longest for its client, which is the one that is least likely to bring a request.
-    /// False when none has waited for [`GRACE_MS`].
-    pub(crate) fn close_longest_waiting(&mut self) -> bool {
-        let waiting = self.open.iter().filter_map(|(id, one)| {
-            let since = one.activity.waiting_since()?;
-            (since.elapsed() >= Duration::from_millis(GRACE_MS)).then_some((since, *id))
-        });
-        let Some((_, id)) = waiting.min_by_key(|(since, _)| *since) else { return false };
-        if let Some(connection) = self.open.get(&id) {
-            connection.task.abort();
+    /// Closes at most so many connections: those that have waited longest for their clients, which are the least likely to
+    /// bring a request. Those that have not waited for [`GRACE_MS`] stay. Returns how many were closed.
+    pub(crate) fn close_longest_waiting(&mut self, at_most: usize) -> usize {
+        let mut waiting: Vec<(Instant, Id)> = self
+            .open
+            .iter()
+            .filter_map(|(id, connection)| Some((connection.activity.waiting_since()?, *id)))
+            .filter(|(since, _)| since.elapsed() >= Duration::from_millis(GRACE_MS))
+            .collect();
+        if waiting.len() > at_most {
+            waiting.select_nth_unstable_by_key(at_most, |(since, _)| *since);
+            waiting.truncate(at_most);
         }
-        self.remove(id);
-        true
+        for (_, id) in &waiting {
+            if let Some(connection) = self.open.get(id) {
+                connection.task.abort();
+            }
+            self.remove(*id);
+        }
+        waiting.len()
     }
 
     /// Waits until one connection has ended; false when there is none.

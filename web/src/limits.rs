@@ -36,8 +36,9 @@ pub struct Limits {
     /// How long a connection may be busy without a single moment free of requests, in milliseconds. Then it finishes what it
     /// has and is closed. Ends HTTP/2 connections whose client never lets its answers through.
     pub busy_deadline_ms: u64,
-    /// How long the server goes on reading from a connection it has closed for writing, in milliseconds. Without this a
-    /// client that is still sending would lose the answer that tells it to stop.
+    /// How long the server goes on reading from a connection it has closed for writing, in milliseconds, and how long it waits
+    /// for an HTTP/2 client that was told of the end. Without this a client that is still sending would lose the answer that
+    /// tells it to stop.
     pub linger_deadline_ms: u64,
     /// Simultaneous requests on one HTTP/2 connection.
     pub http2_streams_max: u32,

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,55 +90,58 @@ async fn accept_until(
     let protocol = Arc::new(protocol(&limits));
     let mut connections = Connections::new(&limits, metrics);
     let mut shutdown = pin!(shutdown);
+    let mut exhausted = false;
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => return connections,
+            // Ended connections leave the books before their places are given away.
             true = connections.one_ended() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                if !connections.admits(peer.ip()) {
-                    continue;
-                }
+            Ok((stream, peer)) if connections.admits(peer.ip()) => {
+                exhausted = false;
                 while !connections.has_room() {
-                    tokio::select! {
-                        biased;
-                        () = &mut shutdown => return connections,
-                        true = connections.one_ended() => {}
-                        () = sleep(Duration::from_millis(ACCEPT_PAUSE_MS)) => {}
+                    if rest(shutdown.as_mut(), &mut connections).await.is_break() {
+                        return connections;
                     }
                 }
                 // Answers are small and complete; waiting to fill a packet would only delay them. A failure means that the
                 // client is gone already, which its connection finds out by itself.
                 let _ = stream.set_nodelay(true);
-                let activity = Activity::new();
-                let connection = drive(
-                    stream,
-                    Arc::clone(&activity),
-                    Arc::clone(&protocol),
-                    router.clone(),
-                    limits,
-                    stopped.clone(),
-                );
-                connections.add(peer.ip(), activity, connection);
+                let (activity, protocol) = (Activity::new(), Arc::clone(&protocol));
+                let served = drive(stream, Arc::clone(&activity), protocol, router.clone(), limits, stopped.clone());
+                connections.add(peer.ip(), activity, served);
             }
+            Ok(_) => tracing::debug!("closed a connection of an address that has its share"),
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; closing idle ones and trying again");
-                for _ in 0..CLOSED_PER_PAUSE {
-                    if !connections.close_longest_waiting() {
-                        break;
-                    }
+                if !exhausted {
+                    tracing::warn!(
+                        %error,
+                        "cannot accept connections; closing waiting ones and trying again. Raise the limit of open files \
+                         (ulimit -n), or lower the limit of connections"
+                    );
                 }
-                tokio::select! {
-                    biased;
-                    () = &mut shutdown => return connections,
-                    () = sleep(Duration::from_millis(ACCEPT_PAUSE_MS)) => {}
+                exhausted = true;
+                connections.close_longest_waiting(CLOSED_PER_PAUSE);
+                if rest(shutdown.as_mut(), &mut connections).await.is_break() {
+                    return connections;
                 }
             }
         }
+    }
+}
+
+/// Waits for a place to become free, or for [`ACCEPT_PAUSE_MS`]. Breaks when the server shall stop.
+async fn rest(shutdown: Pin<&mut impl Future<Output = ()>>, connections: &mut Connections) -> ControlFlow<()> {
+    let pause = Duration::from_millis(ACCEPT_PAUSE_MS);
+    tokio::select! {
+        biased;
+        () = shutdown => ControlFlow::Break(()),
+        true = connections.one_ended() => ControlFlow::Continue(()),
+        () = sleep(pause) => ControlFlow::Continue(()),
     }
 }
 

@@ -1,110 +1,203 @@
 //! The PostgreSQL driver.
-#![allow(unused_variables, missing_docs, reason = "skeleton")]
+//!
+//! Nothing here depends on the state of a session beyond one transaction: no temporary tables, no advisory locks outside of
+//! migrations, no notifications. So a pooler may stand between, and nodes share nothing but the database. Every wait has a
+//! deadline, and a connection whose state is unknown is closed, never reused.
 
+mod catalogue;
+mod catalogue_plan;
+mod connection;
+mod encode;
+mod events;
+mod failure;
+mod inbox;
+mod links;
+mod migrations;
+mod names;
+mod row_parameters;
+mod rows;
+mod session;
+mod settings;
+mod statements;
+mod table_sql;
+mod tls;
+mod transaction;
+
+use std::sync::Arc;
+
+use billhook_core::failpoint;
 use billhook_core::table::Table;
-use jiff::Timestamp;
+use deadpool_postgres::Pool;
+use tokio_postgres::Row;
 
-use crate::*;
+use self::links::Links;
+use self::names::MirrorSchema;
+use self::session::{Parameters, Patience, Session};
+use self::table_sql::{Statement, TableStatements};
+use self::transaction::PostgresTransaction;
+use crate::{Location, Options, StoreError, Work};
 
-/// The driver.
+/// The driver: a handle on a connection pool. Cheap to clone.
 #[derive(Clone)]
-pub struct PostgresStore {}
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    tables: &'static [Table],
+    catalogue_revision: i64,
+    mirror: MirrorSchema,
+    table_statements: TableStatements,
+    links: Links,
+}
+
+impl Shared {
+    fn table_sql(&self, table: &Table, statement: Statement) -> Result<Arc<str>, StoreError> {
+        self.table_statements.get(&self.mirror, table, statement)
+    }
+}
 
 impl PostgresStore {
+    /// Makes the pool and one connection, which proves that the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] for a URL, schema, certificate or login that cannot work; [`StoreError::Unavailable`] when
+    /// the server does not answer.
     pub async fn open(options: Options) -> Result<Self, StoreError> {
-        todo!()
+        let Location::Postgres(location) = &options.location else {
+            return Err(StoreError::Configuration("the PostgreSQL driver was given another kind of database".to_owned()));
+        };
+        let mirror = MirrorSchema::new(&location.mirror_schema)?;
+        let shared = Shared {
+            pool: connection::pool(location)?,
+            tables: options.tables,
+            catalogue_revision: options.catalogue_revision,
+            links: Links::new(&mirror, options.tables),
+            mirror,
+            table_statements: TableStatements::default(),
+        };
+        let store = Self { shared: Arc::new(shared) };
+        store.ping().await?;
+        Ok(store)
     }
 
+    /// The tables the store was opened with.
     pub fn tables(&self) -> &'static [Table] {
-        todo!()
+        self.shared.tables
     }
 
-    pub async fn migrate(&self) -> Result<MigrationReport, StoreError> {
-        todo!()
-    }
-
-    pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
-        todo!()
-    }
-
+    /// See [`crate::Store::ping`].
+    ///
+    /// # Errors
+    /// When the database does not answer in time.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        todo!()
+        let session = self.session(Patience::Answer).await?;
+        session.simple("ping", "SELECT 1").await?;
+        session.give_back();
+        Ok(())
     }
 
+    /// Closes the pool. Operations that run finish; new ones find the store unavailable.
     pub async fn close(&self) {
-        todo!()
+        self.shared.pool.close();
     }
 
-    pub async fn insert_deliveries(&self, deliveries: Vec<Delivery>) -> Result<Vec<Option<i64>>, StoreError> {
-        todo!()
-    }
-
-    pub async fn pending_deliveries(
-        &self,
-        received_before: Timestamp,
-        limit: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredDelivery>, StoreError> {
-        todo!()
-    }
-
-    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
-        todo!()
-    }
-
+    /// See [`crate::Store::transact`].
+    ///
+    /// # Errors
+    /// The work's own, and [`StoreError::Unavailable`] when the outcome of the commit is unknown.
     pub async fn transact<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
-        todo!()
+        let mut transaction = PostgresTransaction::begin(&self.shared).await?;
+        match work.run(&mut transaction).await {
+            Ok(output) => {
+                failpoint::hit("before_apply_commit");
+                transaction.commit().await?;
+                failpoint::hit("after_apply_commit");
+                Ok(output)
+            }
+            Err(error) => {
+                transaction.roll_back().await;
+                Err(error)
+            }
+        }
     }
 
-    pub async fn list_events(&self, filter: EventFilter) -> Result<Vec<EventSummary>, StoreError> {
-        todo!()
+    /// Prepares every statement of the driver against the database, and so proves that they fit its schema. Returns how many
+    /// there are.
+    ///
+    /// # Errors
+    /// The first statement that the server refuses, by name.
+    pub async fn check_statements(&self) -> Result<usize, StoreError> {
+        let mut session = self.session(Patience::Housekeeping).await?;
+        let has_links = |name: &str| !name.starts_with("link_") || self.shared.links.knows(name);
+        let mut count = 0;
+        for (name, sql) in statements::ALL.iter().filter(|(name, _)| has_links(name)) {
+            let sql = sql.replace(statements::MIRROR, self.shared.mirror.quoted());
+            // Statements that define something cannot be prepared; the migrations run them.
+            if !sql.contains("CREATE ") {
+                session.prepare(name, &sql).await?;
+                count += 1;
+            }
+        }
+        for table in self.shared.tables {
+            session.renew(Patience::Housekeeping);
+            for statement in table_sql::every_statement(table) {
+                let sql = self.shared.table_sql(table, statement)?;
+                session.prepare("a statement of the mirror's tables", &sql).await?;
+                count += 1;
+            }
+        }
+        // Thousands of prepared statements: the connection is not worth keeping.
+        drop(session);
+        Ok(count)
     }
 
-    pub async fn event(&self, event_id: &str) -> Result<Option<EventDetail>, StoreError> {
-        todo!()
+    async fn session(&self, patience: Patience) -> Result<Session, StoreError> {
+        Session::take(&self.shared.pool, patience).await
     }
 
-    pub async fn replay(&self, event_ids: &[String]) -> Result<u64, StoreError> {
-        todo!()
+    /// One statement in an implicit transaction of its own.
+    async fn query(
+        &self,
+        patience: Patience,
+        operation: &'static str,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let session = self.session(patience).await?;
+        let rows = session.query(operation, sql, parameters).await?;
+        session.give_back();
+        Ok(rows)
     }
 
-    pub async fn list_quarantine(&self, limit: usize) -> Result<Vec<QuarantineSummary>, StoreError> {
-        todo!()
+    /// One statement that returns no rows, in an implicit transaction of its own.
+    async fn execute(
+        &self,
+        patience: Patience,
+        operation: &'static str,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, StoreError> {
+        let session = self.session(patience).await?;
+        let count = session.execute(operation, sql, parameters).await?;
+        session.give_back();
+        Ok(count)
     }
+}
 
-    pub async fn retry_quarantined(&self, event_ids: &[String]) -> Result<u64, StoreError> {
-        todo!()
-    }
+/// A column of a result. The statement and the type stand in this crate, so a mismatch is this program's mistake.
+fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, StoreError> {
+    row.try_get(at)
+        .map_err(|error| StoreError::Refused { operation: "reading a result", message: format!("column {at}: {error}") })
+}
 
-    pub async fn drop_quarantined(&self, event_ids: &[String]) -> Result<u64, StoreError> {
-        todo!()
-    }
+/// A count of the server as an unsigned number.
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
 
-    pub async fn due_dirty(&self, now: Timestamp, limit: usize) -> Result<Vec<DirtyMark>, StoreError> {
-        todo!()
-    }
-
-    pub async fn scan_rows(&self, table: &'static Table, after_id: &str, limit: usize) -> Result<Vec<StoredRow>, StoreError> {
-        todo!()
-    }
-
-    pub async fn rewrite_rows(&self, table: &'static Table, rows: Vec<billhook_core::row::Row>) -> Result<u64, StoreError> {
-        todo!()
-    }
-
-    pub async fn row_counts(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
-        todo!()
-    }
-
-    pub async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
-        todo!()
-    }
-
-    pub async fn pin_setting(&self, key: &str, value: &str) -> Result<String, StoreError> {
-        todo!()
-    }
-
-    pub async fn prune_deliveries(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        todo!()
-    }
+/// A limit as the server wants it.
+fn limit(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use super::JsonError;
 
-/// The kinds of the open containers, one bit each: no allocation up to 64 levels, an eighth of a byte for each level beyond.
+/// The kinds of the open containers, one bit each: no allocation up to 64 levels.
 #[derive(Default)]
 pub(super) struct Nesting {
     /// The innermost levels; a set bit is an object.

@@ -74,6 +74,20 @@ fn a_thin_event() {
 }
 
 #[test]
+fn what_only_one_style_has_is_ignored_in_the_other() {
+    let members = r#""snapshot_event":"evt_1","related_object":{"id":"r","type":"s","url":"/v1/s/r"},"request":{"idempotency_key":"a"},
+        "reason":{"request":{"idempotency_key":"b"}},"data":{"object":{"id":"d","object":"e","deleted":true}}"#;
+    let snapshot = event(members);
+    assert_eq!((snapshot.snapshot_event, snapshot.related_url), (None, None));
+    assert_eq!((snapshot.object_kind.as_deref(), snapshot.object_id.as_deref()), (Some("e"), Some("d")));
+    assert_eq!((snapshot.idempotency_key.as_deref(), snapshot.object_deleted), (Some("a"), true));
+    let thin = parse(&format!(r#"{{{members},"object":"v2.core.event"}}"#));
+    assert_eq!((thin.snapshot_event.as_deref(), thin.related_url.as_deref()), (Some("evt_1"), Some("/v1/s/r")));
+    assert_eq!((thin.object_kind.as_deref(), thin.object_id.as_deref()), (Some("s"), Some("r")));
+    assert_eq!((thin.idempotency_key.as_deref(), thin.object_deleted), (Some("b"), false));
+}
+
+#[test]
 fn what_is_no_json_document() {
     let bodies: &[&[u8]] = &[
         b"",

@@ -1,7 +1,7 @@
 //! Faults W11 and C3, and the cases of RUSTSEC-2024-0010.
 
 use billhook_core::Secret;
-use billhook_stripe::signature::{CANDIDATES_MAX, SignatureError, Verified, Verifier, sign};
+use billhook_stripe::signature::{SignatureError, Verified, Verifier, sign};
 
 const NOW: i64 = 1_700_000_000;
 const TOLERANCE_SECONDS: i64 = 300;
@@ -165,8 +165,8 @@ fn at_most_32_candidates_are_checked() {
     let good = good();
     let wrong = format!("v1={}", "0".repeat(64));
     let behind = |count: usize| format!("t={NOW},{},v1={good}", vec![wrong.as_str(); count].join(","));
-    assert!(verify(&behind(CANDIDATES_MAX - 1)).is_ok());
-    assert_eq!(verify(&behind(CANDIDATES_MAX)), Err(SignatureError::Mismatch));
+    assert!(verify(&behind(31)).is_ok());
+    assert_eq!(verify(&behind(32)), Err(SignatureError::Mismatch));
     assert_eq!(verify(&behind(10_000)), Err(SignatureError::Mismatch));
     let first = format!("t={NOW},v1={good},{}", vec![wrong.as_str(); 10_000].join(","));
     assert!(verify(&first).is_ok());

@@ -69,8 +69,8 @@ async fn the_gauge_counts_open_connections() {
     until("it is gone", || server.connections() == 0).await;
 }
 
-/// A thousand connections that trickle their headers, each replaced when it is cut, while a client delivers on fresh
-/// connections: every delivery is answered.
+/// A thousand connections that trickle their headers, three times as many at once as there are places, each replaced when it
+/// is cut, while a client delivers on fresh connections: every delivery is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_clients_do_not_starve_a_real_one() {
     const ATTACKERS: usize = 300;
@@ -92,7 +92,7 @@ async fn slow_clients_do_not_starve_a_real_one() {
         });
     }
     let mut deliveries = 0;
-    while opened.load(Ordering::SeqCst) < ATTACKS || deliveries < 100 {
+    while opened.load(Ordering::SeqCst) < ATTACKS || deliveries < 20 {
         server.assert_alive().await;
         deliveries += 1;
     }

@@ -1,5 +1,6 @@
 //! Clients that take their time.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use billhook_web::Limits;
@@ -90,6 +91,19 @@ async fn a_delivery_that_waits_is_not_idle() {
     assert!(server.connect().await.rest().await.is_empty());
     server.deliveries.gate.send_replace(true);
     assert_eq!(client.reply().await.expect("an answer").status, 200);
+}
+
+#[tokio::test]
+async fn the_place_of_a_client_that_gave_up_is_free_at_once() {
+    let server = Server::start(patient()).await;
+    server.deliveries.gate.send_replace(false);
+    let mut client = server.connect().await;
+    client.send(delivery("{}")).await;
+    until("it waits", || server.deliveries.waiting.load(Ordering::SeqCst) == 1).await;
+    drop(client);
+    until("the connection is gone", || server.connections() == 0).await;
+    server.deliveries.gate.send_replace(true);
+    server.assert_alive().await;
 }
 
 #[tokio::test]

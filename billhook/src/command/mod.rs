@@ -1,0 +1,73 @@
+//! The commands, one file each.
+
+mod completions;
+mod config;
+mod docs;
+mod doctor;
+mod events;
+mod migrate;
+mod prisma;
+mod quarantine;
+mod rebuild;
+mod serve;
+
+use std::process::ExitCode;
+
+use crate::failure::Refused;
+use crate::settings::Resolution;
+use crate::settings::configuration::Configuration;
+
+/// What the program can do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Take deliveries from Stripe and keep the mirror current
+    Serve(serve::Arguments),
+    /// Bring the database's schema up to this program
+    Migrate,
+    /// Show or check the settings
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Check configuration, database, clock and secrets, and say what to do
+    Doctor(doctor::Arguments),
+    /// Look at deliveries, apply them again, or send one as a test
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Look at deliveries that were set aside, and decide about them
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
+    /// Derive the columns of mirrored rows again from their raw data
+    Rebuild(rebuild::Arguments),
+    /// Write a schema.prisma of the mirror
+    Prisma(prisma::Arguments),
+    /// Write a completion script for a shell
+    Completions(completions::Arguments),
+    /// Write the reference page of the settings
+    #[command(hide = true)]
+    Docs,
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed, for a person to read.
+    pub fn run(self, resolution: &Resolution) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Serve(arguments) => serve::run(&arguments, resolution),
+            Self::Migrate => migrate::run(&configuration(resolution)?),
+            Self::Config(command) => config::run(&command, resolution),
+            Self::Doctor(arguments) => doctor::run(&arguments, resolution),
+            Self::Events(command) => events::run(command, &configuration(resolution)?),
+            Self::Quarantine(command) => quarantine::run(command, &configuration(resolution)?),
+            Self::Rebuild(arguments) => rebuild::run(&arguments, &configuration(resolution)?),
+            Self::Prisma(arguments) => prisma::run(&arguments, &configuration(resolution)?),
+            Self::Completions(arguments) => completions::run(&arguments),
+            Self::Docs => docs::run(),
+        }
+    }
+}
+
+/// The checked configuration.
+fn configuration(resolution: &Resolution) -> Result<Configuration, Refused> {
+    Configuration::check(resolution).map_err(Refused)
+}

@@ -1,0 +1,277 @@
+//! `billhook serve`: takes deliveries from Stripe and keeps the mirror current.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use billhook_core::metrics::Metrics;
+use billhook_core::{Clock, Secret, SystemClock};
+use billhook_mirror::housekeeping::{self, HousekeepingOptions};
+use billhook_mirror::{Applier, ApplierOptions, Ingest, IngestOptions};
+use billhook_store::{Role, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::configuration;
+use crate::failure::{FAILED, Hinted, Refused};
+use crate::settings::Resolution;
+use crate::settings::configuration::{Configuration, Mode};
+use crate::settings::origin::Refusal;
+use crate::{database, local_secret, logging, output, process, signals};
+
+/// How long open requests may finish after the signal to stop, in milliseconds.
+const DRAIN_DEADLINE_MS: u64 = 6_000;
+
+/// How long what is committed or being applied may finish after that, in milliseconds. Together with the drain it is less than
+/// the 10 s after which supervisors kill.
+const CLOSE_DEADLINE_MS: u64 = 3_500;
+
+/// Name of the mode in the database's own settings.
+const MODE_SETTING: &str = "mode";
+
+/// How to serve.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Check the settings and exit without opening anything
+    #[arg(long)]
+    check: bool,
+}
+
+/// Serves until a signal asks to stop.
+pub fn run(arguments: &Arguments, resolution: &Resolution) -> anyhow::Result<ExitCode> {
+    let configuration = configuration(resolution)?;
+    require_secret(&configuration)?;
+    if arguments.check {
+        output::line("the settings are valid")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    logging::start(&configuration.log);
+    for warning in &resolution.warnings {
+        tracing::warn!("{warning}");
+    }
+    process::forbid_dumps();
+    process::end_on_panic();
+    process::raise_descriptors(configuration.http.connections_max);
+    database::block_on(serve(&configuration))
+}
+
+/// Refuses to start without a webhook secret where none can be made.
+fn require_secret(configuration: &Configuration) -> Result<(), Refused> {
+    if !configuration.stripe.webhook_secrets.is_empty() || configuration.local_secret_file().is_some() {
+        return Ok(());
+    }
+    let action = "set the endpoint's signing secret (whsec_…); only SQLite on a loopback address can do without";
+    Err(Refused(vec![Refusal::of_combination("STRIPE_WEBHOOK_SECRET", "is not set", action)]))
+}
+
+async fn serve(configuration: &Configuration) -> anyhow::Result<ExitCode> {
+    let stopped = signals::listen().context("listen for signals")?;
+    let store = database::open(configuration, Role::Server).await?;
+    prepare(configuration, &store).await?;
+    let secrets = secrets(configuration)?;
+    let listeners = Listeners::bind(configuration).await?;
+    let mirror = Mirror::start(configuration, &store, secrets);
+    listeners.announce(configuration);
+    let served = listeners.serve(configuration, &mirror, &store, stopped).await;
+    let closing = async {
+        mirror.stop().await;
+        store.close().await;
+    };
+    let closed = timeout(Duration::from_millis(CLOSE_DEADLINE_MS), closing).await;
+    served?;
+    if closed.is_err() {
+        tracing::warn!("the database did not finish in time; what was acknowledged is applied at the next start");
+        return Ok(ExitCode::from(FAILED));
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the schema up to date, or refuses one that is not, and fixes the mode.
+async fn prepare(configuration: &Configuration, store: &Store) -> anyhow::Result<()> {
+    if configuration.disable_migrations {
+        database::require_current(store).await?;
+    } else {
+        let report = store.migrate().await.with_context(|| format!("migrate {}", configuration.database))?;
+        if !report.applied.is_empty() || report.tables_created > 0 || report.columns_added > 0 {
+            let (tables, columns) = (report.tables_created, report.columns_added);
+            tracing::info!(migrations = report.applied.len(), tables, columns, "the schema was brought up to date");
+        }
+        for note in report.notes {
+            tracing::warn!("{note}");
+        }
+    }
+    let Some(mode) = configuration.stripe.mode else { return Ok(()) };
+    let standing = store.pin_setting(MODE_SETTING, mode.name()).await.context("read the mode of the database")?;
+    match Mode::of_name(&standing) {
+        Some(standing) if standing != mode => {
+            let message = format!("the database mirrors {} mode, and mode is {}", standing.name(), mode.name());
+            Err(Hinted::new(message, "use another database for the other mode, or correct mode").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The webhook secrets, a locally made one when none is configured.
+fn secrets(configuration: &Configuration) -> anyhow::Result<Vec<Secret>> {
+    let configured = &configuration.stripe.webhook_secrets;
+    match configuration.local_secret_file() {
+        Some(file) if configured.is_empty() => {
+            let (secret, made) = local_secret::read_or_make(&file)?;
+            let file = file.display();
+            let what = if made { "made a local webhook secret" } else { "using the local webhook secret" };
+            tracing::warn!(%file, "{what}, since STRIPE_WEBHOOK_SECRET is not set; try `billhook events send-test`");
+            Ok(vec![secret])
+        }
+        _ => Ok(configured.clone()),
+    }
+}
+
+/// What runs behind the HTTP server.
+struct Mirror {
+    ingest: Ingest,
+    applier: Applier,
+    housekeeping: tokio::task::JoinHandle<()>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Mirror {
+    fn start(configuration: &Configuration, store: &Store, secrets: Vec<Secret>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Arc::new(Metrics::new());
+        let applier =
+            Applier::start(applier_options(configuration), store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+        let ingest = Ingest::start(
+            ingest_options(configuration, secrets),
+            store.clone(),
+            applier.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
+        let housekeeping = tokio::spawn(housekeeping::run(
+            HousekeepingOptions { retention_days: configuration.retention_days },
+            store.clone(),
+            ingest.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        ));
+        Self { ingest, applier, housekeeping, clock, metrics }
+    }
+
+    /// Commits what waits, then lets the transactions in flight end.
+    async fn stop(self) {
+        self.housekeeping.abort();
+        self.ingest.stop().await;
+        self.applier.stop().await;
+    }
+}
+
+fn applier_options(configuration: &Configuration) -> ApplierOptions {
+    ApplierOptions {
+        lanes: configuration.apply.lanes,
+        batch_deliveries_max: configuration.apply.batch_deliveries_max,
+        memory_bytes_max: configuration.apply.memory_bytes_max,
+        livemode: configuration.stripe.mode.map(|mode| mode == Mode::Live),
+        account: configuration.stripe.account.clone().unwrap_or_default(),
+    }
+}
+
+fn ingest_options(configuration: &Configuration, secrets: Vec<Secret>) -> IngestOptions {
+    let ingest = &configuration.ingest;
+    IngestOptions {
+        secrets,
+        tolerance_seconds: i64::from(ingest.tolerance_seconds),
+        queue_deliveries_max: ingest.queue_deliveries_max,
+        queue_bytes_max: ingest.queue_bytes_max,
+        batch_deliveries_max: ingest.batch_deliveries_max,
+        deadline_ms: ingest.deadline_ms,
+        lag_seconds_max: ingest.lag_seconds_max,
+    }
+}
+
+/// The sockets.
+struct Listeners {
+    main: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(configuration: &Configuration) -> anyhow::Result<Self> {
+        let metrics = match configuration.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { main: bind(configuration.listen).await?, metrics })
+    }
+
+    fn announce(&self, configuration: &Configuration) {
+        let database = &configuration.database;
+        let address = self.main.local_addr().unwrap_or(configuration.listen);
+        tracing::info!(%address, %database, "listening");
+        if let Some(address) = self.metrics.as_ref().and_then(|listener| listener.local_addr().ok()) {
+            tracing::info!(%address, "metrics are served on an address of their own");
+        }
+    }
+
+    /// Serves until the signal to stop, then until open requests have finished.
+    async fn serve(
+        self,
+        configuration: &Configuration,
+        mirror: &Mirror,
+        store: &Store,
+        stopped: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let limits = limits(configuration);
+        let state = billhook_web::State {
+            ingest: mirror.ingest.clone(),
+            store: store.clone(),
+            metrics: Arc::clone(&mirror.metrics),
+            clock: Arc::clone(&mirror.clock),
+            api_key: configuration.api_key.clone(),
+            metrics_open: configuration.is_loopback(),
+        };
+        let main = billhook_web::serve(self.main, state.clone(), limits, signals::stopped(stopped.clone()));
+        let metrics = async {
+            match self.metrics {
+                Some(listener) => billhook_web::serve_metrics(listener, state, limits, signals::stopped(stopped)).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(main, metrics).context("serve HTTP")?;
+        Ok(())
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another program listens there; stop it, or choose another port with --listen"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a privilege; choose a greater one with --listen"
+            }
+            _ => "choose an address of this machine with --listen",
+        };
+        Hinted::new(format!("listen on {address}: {error}"), hint).into()
+    })
+}
+
+fn limits(configuration: &Configuration) -> billhook_web::Limits {
+    let http = &configuration.http;
+    billhook_web::Limits {
+        connections_max: http.connections_max,
+        connections_per_address_max: http.connections_per_address_max,
+        header_deadline_ms: http.header_deadline_ms,
+        idle_deadline_ms: http.idle_deadline_ms,
+        body_deadline_ms: http.body_deadline_ms,
+        body_bytes_max: configuration.ingest.body_bytes_max,
+        bodies_bytes_max: http.bodies_bytes_max,
+        shutdown_deadline_ms: DRAIN_DEADLINE_MS,
+        ..billhook_web::Limits::default()
+    }
+}

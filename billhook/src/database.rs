@@ -1,0 +1,74 @@
+//! Opens the configured database.
+
+use anyhow::Context as _;
+use billhook_store::{Location, Options, PostgresLocation, Role, SchemaState, Store};
+use billhook_stripe::catalogue;
+
+use crate::failure::Hinted;
+use crate::settings::configuration::Configuration;
+use crate::settings::database::Database;
+
+/// How to open the configured database.
+pub fn options(configuration: &Configuration, role: Role) -> Options {
+    let location = match &configuration.database {
+        Database::Sqlite { path } => Location::Sqlite { path: path.clone() },
+        Database::Postgres(url) => Location::Postgres(PostgresLocation {
+            url: configuration.postgres.url(url),
+            tls_ca: configuration.postgres.tls_ca.clone(),
+            connections_max: configuration.postgres.connections_max,
+            mirror_schema: configuration.postgres.schema.clone(),
+            statement_timeout_ms: configuration.postgres.statement_timeout_ms,
+        }),
+    };
+    Options { location, tables: catalogue::tables(), catalogue_revision: catalogue::revision(), role }
+}
+
+/// Opens the database, whatever its schema.
+///
+/// # Errors
+/// When it cannot be reached.
+pub async fn open(configuration: &Configuration, role: Role) -> anyhow::Result<Store> {
+    let store = Store::open(options(configuration, role)).await;
+    store.with_context(|| format!("open {}", configuration.database))
+}
+
+/// Opens the database of a command that looks or repairs: it has to be there and to have the schema of this program.
+///
+/// # Errors
+/// When it is not there, cannot be reached, or has another schema.
+pub async fn open_current(configuration: &Configuration) -> anyhow::Result<Store> {
+    if let Database::Sqlite { path } = &configuration.database
+        && !path.exists()
+    {
+        let message = format!("there is no database at {}", path.display());
+        return Err(
+            Hinted::new(message, "go to its directory, name it with --database, or start `billhook serve`").into()
+        );
+    }
+    let store = open(configuration, Role::Tool).await?;
+    require_current(&store).await?;
+    Ok(store)
+}
+
+/// Refuses a schema that is not this program's.
+///
+/// # Errors
+/// When it is empty, behind or newer.
+pub async fn require_current(store: &Store) -> anyhow::Result<()> {
+    let (state, hint) = match store.schema_state().await.context("read the state of the schema")? {
+        SchemaState::Current => return Ok(()),
+        SchemaState::Empty => ("has no tables yet", "run `billhook migrate`"),
+        SchemaState::Behind(_) => ("has an older schema than this program", "run `billhook migrate`"),
+        SchemaState::Newer => ("has a newer schema than this program", "run the newer Billhook"),
+    };
+    Err(Hinted::new(format!("the database {state}"), hint).into())
+}
+
+/// Runs a command's asynchronous part to its end.
+///
+/// # Errors
+/// When the runtime cannot be started, or the command's own error.
+pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,372 @@
+//! The checked configuration, as the commands use it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use billhook_core::Secret;
+
+use super::database::{Database, PostgresUrl};
+use super::origin::Refusal;
+use super::value::Value;
+use super::{Entry, Resolution};
+
+/// Everything a command may need, checked.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// Which database.
+    pub database: Database,
+    /// How to speak with PostgreSQL; of no meaning for SQLite.
+    pub postgres: Postgres,
+    /// Address of the HTTP server.
+    pub listen: SocketAddr,
+    /// A separate address of `/metrics`.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Key of the admin endpoints.
+    pub api_key: Option<Secret>,
+    /// Whether the schema is left alone at start.
+    pub disable_migrations: bool,
+    /// Stripe's side.
+    pub stripe: Stripe,
+    /// Limits of taking deliveries.
+    pub ingest: Ingest,
+    /// Limits of applying deliveries.
+    pub apply: Apply,
+    /// Limits of the HTTP server.
+    pub http: Http,
+    /// How long applied deliveries are kept, in days.
+    pub retention_days: u32,
+    /// Form of the log.
+    pub log: Log,
+}
+
+/// How to speak with PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    /// Schema of the mirrored tables.
+    pub schema: String,
+    /// Greatest number of connections.
+    pub connections_max: usize,
+    /// Longest statement, in milliseconds.
+    pub statement_timeout_ms: u64,
+    /// `sslmode` from the `postgres.tls_…` settings, which then replaces the URL's.
+    pub sslmode: Option<&'static str>,
+    /// Certificate authority to trust, PEM text.
+    pub tls_ca: Option<String>,
+}
+
+/// Stripe's side.
+#[derive(Debug, Clone)]
+pub struct Stripe {
+    /// Signing secrets; empty when none is configured.
+    pub webhook_secrets: Vec<Secret>,
+    /// Which world is mirrored; `None` follows the first delivery.
+    pub mode: Option<Mode>,
+    /// The mirrored account.
+    pub account: Option<String>,
+}
+
+/// One of Stripe's two worlds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Real money.
+    Live,
+    /// Play money.
+    Test,
+}
+
+impl Mode {
+    /// As the database's settings and the configuration name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+
+    /// The mode with this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Live, Self::Test].into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// Limits of taking deliveries; the settings of the same names explain them.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    pub tolerance_seconds: u32,
+    pub body_bytes_max: usize,
+    pub queue_deliveries_max: usize,
+    pub queue_bytes_max: usize,
+    pub batch_deliveries_max: usize,
+    pub deadline_ms: u64,
+    pub lag_seconds_max: u64,
+}
+
+/// Limits of applying deliveries; the settings of the same names explain them.
+#[derive(Debug, Clone)]
+pub struct Apply {
+    pub lanes: usize,
+    pub batch_deliveries_max: usize,
+    pub memory_bytes_max: usize,
+}
+
+/// Limits of the HTTP server; the settings of the same names explain them.
+#[derive(Debug, Clone)]
+pub struct Http {
+    pub connections_max: usize,
+    pub connections_per_address_max: Option<usize>,
+    pub bodies_bytes_max: usize,
+    pub header_deadline_ms: u64,
+    pub body_deadline_ms: u64,
+    pub idle_deadline_ms: u64,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `auto`, `text` or `json`.
+    pub format: String,
+    /// The least important level shown.
+    pub level: String,
+}
+
+impl Configuration {
+    /// Checks all settings together.
+    ///
+    /// # Errors
+    /// Every reason not to start; never empty.
+    pub fn check(resolution: &Resolution) -> Result<Self, Vec<Refusal>> {
+        let of_values = resolution.entries.iter().filter_map(|entry| entry.value.as_ref().err());
+        let mut refusals: Vec<Refusal> = resolution.refusals.iter().chain(of_values).cloned().collect();
+        if refusals.is_empty() {
+            let values = Values(&resolution.entries);
+            refusals.extend(contradictions(&values));
+            if refusals.is_empty() {
+                return Ok(assemble(&values));
+            }
+        }
+        Err(refusals)
+    }
+
+    /// Whether only this machine can reach the HTTP server.
+    pub fn is_loopback(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+
+    /// The file in which a locally made webhook secret is kept, when one may be made: with SQLite on a loopback address.
+    pub fn local_secret_file(&self) -> Option<PathBuf> {
+        match &self.database {
+            Database::Sqlite { path } if self.is_loopback() => {
+                let mut file = path.clone().into_os_string();
+                file.push(".secret");
+                Some(file.into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Postgres {
+    /// The URL to connect with.
+    pub fn url(&self, url: &PostgresUrl) -> Secret {
+        match self.sslmode {
+            Some(sslmode) => url.with_sslmode(sslmode),
+            None => url.url.clone(),
+        }
+    }
+}
+
+/// The mode that a Stripe key belongs to by its prefix.
+fn mode_of_key(key: &Secret) -> Option<Mode> {
+    let (_, rest) = key.expose().split_once('_')?;
+    Mode::of_name(rest.split('_').next()?)
+}
+
+fn contradictions(values: &Values<'_>) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let mode = Mode::of_name(values.text("mode"));
+    if let (Some(mode), Some(key_mode)) = (mode, values.secret("stripe.secret_key").as_ref().and_then(mode_of_key))
+        && mode != key_mode
+    {
+        let what = format!("is a {} key, and mode is {}", key_mode.name(), mode.name());
+        let action = format!("set a {} key, or change mode", mode.name());
+        refusals.push(Refusal::of_combination(values.name("stripe.secret_key"), what, action));
+    }
+    let (body, queue) = (values.integer("ingest.body_bytes_max"), values.integer("ingest.queue_bytes_max"));
+    if body > queue {
+        let what = format!("is {queue}, less than one body of ingest.body_bytes_max ({body})");
+        refusals.push(Refusal::of_combination(values.name("ingest.queue_bytes_max"), what, "raise it"));
+    }
+    let listen = listen(values);
+    if values.address("metrics.listen").is_some_and(|metrics| metrics == listen && metrics.port() != 0) {
+        let what = "is the address of listen";
+        let action = "choose another port, or leave it unset to have /metrics on listen";
+        refusals.push(Refusal::of_combination(values.name("metrics.listen"), what, action));
+    }
+    refusals
+}
+
+/// `listen`, with the port of `port` unless `listen` was given in a stronger place.
+fn listen(values: &Values<'_>) -> SocketAddr {
+    let mut address = values.address("listen").unwrap_or_else(|| missing("listen"));
+    let stronger = values.entry("listen").origin.strength() > values.entry("port").origin.strength();
+    if let Some(port) = values.optional_integer("port").and_then(|port| u16::try_from(port).ok())
+        && !stronger
+    {
+        address.set_port(port);
+    }
+    address
+}
+
+fn assemble(values: &Values<'_>) -> Configuration {
+    let database = values.database();
+    let lanes = match database {
+        Database::Sqlite { .. } => 1,
+        Database::Postgres(_) => 2,
+    };
+    Configuration {
+        postgres: postgres(values),
+        listen: listen(values),
+        metrics_listen: values.address("metrics.listen"),
+        api_key: values.secret("api_key"),
+        disable_migrations: values.boolean("disable_migrations"),
+        stripe: Stripe {
+            webhook_secrets: values.secrets("stripe.webhook_secret"),
+            mode: Mode::of_name(values.text("mode")),
+            account: values.optional_text("stripe.account").map(str::to_owned),
+        },
+        ingest: Ingest {
+            tolerance_seconds: values.number("ingest.tolerance_seconds"),
+            body_bytes_max: values.number("ingest.body_bytes_max"),
+            queue_deliveries_max: values.number("ingest.queue_deliveries_max"),
+            queue_bytes_max: values.number("ingest.queue_bytes_max"),
+            batch_deliveries_max: values.number("ingest.batch_deliveries_max"),
+            deadline_ms: values.integer("ingest.deadline_ms"),
+            lag_seconds_max: values.integer("ingest.lag_seconds_max"),
+        },
+        apply: Apply {
+            lanes: values.optional_number("apply.lanes").unwrap_or(lanes),
+            batch_deliveries_max: values.number("apply.batch_deliveries_max"),
+            memory_bytes_max: values.number("apply.memory_bytes_max"),
+        },
+        http: Http {
+            connections_max: values.number("http.connections_max"),
+            connections_per_address_max: values.optional_number("http.connections_per_address_max"),
+            bodies_bytes_max: values.number("http.bodies_bytes_max"),
+            header_deadline_ms: values.integer("http.header_deadline_ms"),
+            body_deadline_ms: values.integer("http.body_deadline_ms"),
+            idle_deadline_ms: values.integer("http.idle_deadline_ms"),
+        },
+        retention_days: values.number("retention.days"),
+        log: Log { format: values.text("log.format").to_owned(), level: values.text("log.level").to_owned() },
+        database,
+    }
+}
+
+fn postgres(values: &Values<'_>) -> Postgres {
+    let sslmode = match (values.boolean("postgres.tls_configured"), values.boolean("postgres.tls_verify")) {
+        (false, _) => None,
+        (true, false) => Some("require"),
+        (true, true) => Some("verify-full"),
+    };
+    Postgres {
+        schema: values.text("schema").to_owned(),
+        connections_max: values.number("postgres.connections_max"),
+        statement_timeout_ms: values.integer("postgres.statement_timeout_ms"),
+        sslmode,
+        tls_ca: values.optional_text("postgres.tls_ca").map(str::to_owned),
+    }
+}
+
+/// Checked values by key. A key that is not in the table, or is of another kind, is an error of this file, which the test
+/// `the_defaults_are_a_configuration` finds.
+struct Values<'a>(&'a [Entry]);
+
+fn missing(key: &str) -> ! {
+    unreachable!("the settings table has no such value: {key}")
+}
+
+impl<'a> Values<'a> {
+    fn entry(&self, key: &str) -> &'a Entry {
+        self.0.iter().find(|entry| entry.setting.key == key).unwrap_or_else(|| missing(key))
+    }
+
+    /// The name under which the value was given, for messages.
+    fn name(&self, key: &str) -> String {
+        self.entry(key).origin.name()
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        self.entry(key).value.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    fn optional_text(&self, key: &str) -> Option<&'a str> {
+        match self.value(key)? {
+            Value::Text(text) => Some(text),
+            _ => missing(key),
+        }
+    }
+
+    fn text(&self, key: &str) -> &'a str {
+        self.optional_text(key).unwrap_or_else(|| missing(key))
+    }
+
+    fn optional_integer(&self, key: &str) -> Option<u64> {
+        match self.value(key)? {
+            Value::Integer(number) => Some(*number),
+            _ => missing(key),
+        }
+    }
+
+    fn integer(&self, key: &str) -> u64 {
+        self.optional_integer(key).unwrap_or_else(|| missing(key))
+    }
+
+    /// An integer in the type of its use, which its range in the table fits.
+    fn optional_number<N: TryFrom<u64>>(&self, key: &str) -> Option<N> {
+        self.optional_integer(key).map(|number| N::try_from(number).unwrap_or_else(|_| missing(key)))
+    }
+
+    fn number<N: TryFrom<u64>>(&self, key: &str) -> N {
+        self.optional_number(key).unwrap_or_else(|| missing(key))
+    }
+
+    fn boolean(&self, key: &str) -> bool {
+        match self.value(key) {
+            Some(Value::Boolean(boolean)) => *boolean,
+            _ => missing(key),
+        }
+    }
+
+    fn address(&self, key: &str) -> Option<SocketAddr> {
+        match self.value(key)? {
+            Value::Address(address) => Some(*address),
+            _ => missing(key),
+        }
+    }
+
+    fn secret(&self, key: &str) -> Option<Secret> {
+        match self.value(key)? {
+            Value::Secret(secret) => Some(secret.clone()),
+            _ => missing(key),
+        }
+    }
+
+    fn secrets(&self, key: &str) -> Vec<Secret> {
+        match self.value(key) {
+            None => Vec::new(),
+            Some(Value::Secrets(secrets)) => secrets.clone(),
+            Some(_) => missing(key),
+        }
+    }
+
+    fn database(&self) -> Database {
+        match self.value("database") {
+            Some(Value::Database(database)) => database.clone(),
+            _ => missing("database"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "configuration_tests.rs"]
+mod tests;

@@ -1,0 +1,1 @@
+SELECT count(*), min(received_at) FROM billhook.pending

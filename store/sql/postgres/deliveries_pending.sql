@@ -1,0 +1,16 @@
+-- The lock is released when the statement ends: it only skips what another node applies at this moment. A row is taken while
+-- the bodies before it are less than the limit, so the answer is at most the limit and one body. octet_length reads the size
+-- from the row's header and decompresses nothing.
+WITH waiting AS MATERIALIZED (
+    SELECT sequence FROM billhook.pending WHERE received_at < $1 ORDER BY sequence LIMIT $2 FOR UPDATE SKIP LOCKED
+), sized AS (
+    SELECT
+        sequence,
+        octet_length(raw) AS bytes,
+        sum(octet_length(raw)) OVER (ORDER BY sequence) AS bytes_so_far
+    FROM waiting JOIN billhook.inbox USING (sequence)
+)
+SELECT sequence, inbox.event_id, inbox.received_at, inbox.raw
+FROM sized JOIN billhook.inbox AS inbox USING (sequence)
+WHERE bytes_so_far - bytes < $3
+ORDER BY sequence

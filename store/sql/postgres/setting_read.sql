@@ -1,0 +1,1 @@
+SELECT value FROM billhook.settings WHERE key = $1

@@ -1,0 +1,1 @@
+DELETE FROM billhook.tombstones WHERE table_name = $1 AND id = ANY($2)

@@ -1,0 +1,101 @@
+//! Parameters of the upsert and of the rewrite, encoded from the rows.
+
+use billhook_core::row::{Row, Value};
+use billhook_core::table::{Column, ColumnType, Table};
+use tokio_postgres::types::{ToSql, Type};
+
+use super::encode::{Array, is_storable_decimal};
+use super::table_sql::given_columns;
+
+/// Encoded parameters, in the order of the statement.
+pub(super) struct RowParameters(Vec<Array>);
+
+impl RowParameters {
+    /// For [`super::table_sql::Statement::Upsert`].
+    pub(super) fn upsert(table: &Table, rows: &[&Row], asks_for_tombstones: bool) -> Self {
+        let mut arrays = columns(table, rows);
+        arrays.push(Array::jsonb(rows.iter().map(|row| Some(row.raw.as_str()))));
+        arrays.push(Array::text(rows.iter().map(|row| Some(row.account.as_str()))));
+        push_version(&mut arrays, rows);
+        arrays.push(Array::unix_seconds(rows.iter().map(|row| Some(row.version.time))));
+        arrays.push(Array::text(rows.iter().map(|row| Some(row.source_event.as_str()))));
+        if asks_for_tombstones {
+            arrays.push(Array::boolean(rows.iter().map(|row| Some(row.revives))));
+        }
+        Self(arrays)
+    }
+
+    /// For [`super::table_sql::Statement::Rewrite`].
+    pub(super) fn rewrite(table: &Table, rows: &[&Row]) -> Self {
+        let mut arrays = columns(table, rows);
+        push_version(&mut arrays, rows);
+        Self(arrays)
+    }
+
+    pub(super) fn as_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
+    }
+}
+
+fn push_version(arrays: &mut Vec<Array>, rows: &[&Row]) {
+    arrays.push(Array::bigint(rows.iter().map(|row| Some(row.version.time))));
+    arrays.push(Array::smallint(rows.iter().map(|row| row.version.rank as i16)));
+}
+
+fn columns(table: &Table, rows: &[&Row]) -> Vec<Array> {
+    given_columns(table).map(|(at, column)| encode_column(at, column, rows)).collect()
+}
+
+/// A value of another kind than its column becomes NULL: `_raw_data` keeps the truth, and one field never loses the row.
+fn encode_column(at: usize, column: &Column, rows: &[&Row]) -> Array {
+    let values = rows.iter().map(|row| row.values.get(at).unwrap_or(&Value::Null));
+    match column.column_type {
+        ColumnType::Text if at == 0 => Array::text(rows.iter().map(|row| Some(row.id.as_str()))),
+        ColumnType::Text => Array::text(values.map(text)),
+        ColumnType::BigInt => Array::bigint(values.map(whole)),
+        ColumnType::Timestamp => Array::unix_seconds(values.map(whole)),
+        ColumnType::Boolean => Array::boolean(values.map(|value| match value {
+            Value::Boolean(flag) => Some(*flag),
+            _ => None,
+        })),
+        ColumnType::Json => Array::jsonb(values.map(|value| match value {
+            Value::Json(document) => Some(document.as_str()),
+            _ => None,
+        })),
+        ColumnType::Double => Array::double(values.map(binary)),
+        ColumnType::Numeric => Array::build(Type::TEXT, values, |value, out| match value {
+            Value::Decimal(number) if is_storable_decimal(number) => {
+                out.extend_from_slice(number.as_bytes());
+                true
+            }
+            Value::BigInt(number) => {
+                out.extend_from_slice(number.to_string().as_bytes());
+                true
+            }
+            _ => false,
+        }),
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::BigInt(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn binary(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Decimal(number) => number.parse().ok()?,
+        Value::BigInt(number) => *number as f64,
+        _ => return None,
+    };
+    f64::is_finite(number).then_some(number)
+}
