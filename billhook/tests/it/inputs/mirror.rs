@@ -1,9 +1,11 @@
 //! One running program over one fresh database, and how the tests look at both.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use billhook_testkit::metrics::Reading;
 use billhook_testkit::sign::{TEST_SECRET, push_hex, sha256_hex};
 use billhook_testkit::{Client, Server, ServerSettings, TestDatabase, sql, wait};
 use serde_json::Value;
@@ -19,10 +21,11 @@ pub type Layout = BTreeMap<String, BTreeMap<String, Kind>>;
 /// The program and its database.
 pub struct Mirror {
     // Before the database: the program must be gone when the database is dropped.
-    pub server: Server,
+    server: Mutex<Server>,
+    address: SocketAddr,
+    client: Mutex<Client>,
     pub settings: ServerSettings,
     database: TestDatabase,
-    client: Mutex<Client>,
     layout: OnceLock<Layout>,
 }
 
@@ -40,8 +43,8 @@ impl Mirror {
     pub fn start(database: TestDatabase, more: impl FnOnce(ServerSettings) -> ServerSettings) -> Self {
         let settings = more(ServerSettings::new(env!("CARGO_BIN_EXE_billhook"), &database.url()).unwrap());
         let server = settings.start().unwrap();
-        let client = Mutex::new(server.client());
-        Self { server, settings, database, client, layout: OnceLock::new() }
+        let (address, client) = (server.address(), Mutex::new(server.client()));
+        Self { server: Mutex::new(server), address, client, settings, database, layout: OnceLock::new() }
     }
 
     /// Runs a test on each database, with a program of its own.
@@ -56,7 +59,7 @@ impl Mirror {
     pub fn shared(test: &str, run: impl Fn(&Self)) {
         static RUNNING: Mutex<Vec<Weak<Mirror>>> = Mutex::new(Vec::new());
         let mirrors: Vec<Arc<Self>> = {
-            let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut running = locked(&RUNNING);
             match running.iter().map(Weak::upgrade).collect::<Option<Vec<_>>>().filter(|alive| !alive.is_empty()) {
                 Some(alive) => alive,
                 None => {
@@ -83,10 +86,29 @@ impl Mirror {
         sql::is_postgres(&self.url())
     }
 
+    /// Where the program listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client with a connection of its own.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// The program's metrics now.
+    pub fn metrics(&self) -> Reading {
+        locked(&self.server).metrics().unwrap()
+    }
+
+    /// What the program has logged.
+    pub fn log(&self) -> String {
+        locked(&self.server).log()
+    }
+
     /// Delivers a body as Stripe does and expects that it is acknowledged.
     pub fn accept(&self, name: &str, body: &[u8]) {
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = client.deliver_body(TEST_SECRET, body).unwrap();
+        let answer = locked(&self.client).deliver_body(TEST_SECRET, body).unwrap();
         let dialect = self.dialect();
         assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"received":true}"#), "{name} on {dialect}");
     }
@@ -206,6 +228,11 @@ impl Mirror {
             layout
         })
     }
+}
+
+/// Locks, also after another test has failed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A text as an SQL literal.
