@@ -1,1 +1,14 @@
-//! Crashes, and databases that go away, freeze, fill up or lock.
+//! What happens when the machine, the database or the disk fails while deliveries arrive. Every test compares the database with
+//! a ledger that was kept outside of the program.
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests: whatever goes wrong has to fail them, with the program's log"
+)]
+
+mod boot;
+mod crash_points;
+mod history;
+mod ledger;
+mod load;
+mod program;
+mod stop;
