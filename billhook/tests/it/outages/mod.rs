@@ -6,9 +6,14 @@
 )]
 
 mod boot;
+mod commit_lost;
+mod connections;
 mod crash_points;
+mod held;
 mod history;
 mod ledger;
 mod load;
+mod locks;
+mod postgres_away;
 mod program;
 mod stop;
