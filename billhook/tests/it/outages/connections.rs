@@ -5,13 +5,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use billhook_testkit::postgres::Cluster;
 use billhook_testkit::{ServerSettings, TestDatabase, sql, wait};
 
 use super::held::Held;
 use super::ledger::{HEALED, Ledger};
 use super::load::{Load, Pace};
-use super::program::{PROGRAM, own_cluster, settings};
+use super::program::{PROGRAM, ordinary_user, own_cluster, settings};
 
 /// Deliveries that come through before, during and after.
 const DELIVERIES: u64 = 200;
@@ -23,15 +22,6 @@ const CONNECTIONS: usize = 500;
 const MEASURED: Duration = Duration::from_secs(3);
 /// Share of one processor that a program without descriptors may use. One that spins uses all of it.
 const PROCESSOR_SHARE_MAX: f64 = 0.5;
-
-/// A database of an ordinary user: superusers have connections in reserve.
-fn ordinary_user(cluster: &Cluster) -> (String, String) {
-    sql::execute(&cluster.url(), "CREATE ROLE ordinary LOGIN").unwrap();
-    let superuser_url = cluster.create_database().unwrap();
-    let name = superuser_url.rsplit_once('/').unwrap().1;
-    sql::execute(&cluster.url(), &format!("ALTER DATABASE {name} OWNER TO ordinary")).unwrap();
-    (superuser_url.replace("postgres@", "ordinary@"), superuser_url)
-}
 
 #[test]
 fn d7_too_few_database_connections_refuse_some_and_block_none() {

@@ -128,12 +128,19 @@ impl History {
             "balance": step,
             "created": FIRST_CREATED,
             "currency": "eur",
-            "description": "x".repeat(self.padding),
+            "description": self.description(place, step),
             "email": format!("customer{place}@example.com"),
             "livemode": false,
             "metadata": {"step": step.to_string()},
             "name": format!("step {step}"),
         })
+    }
+
+    /// Letters that no database can make shorter.
+    fn description(&self, place: u64, step: u64) -> String {
+        let mut letters = Vec::with_capacity(self.padding);
+        random::push_letters(&mut letters, random::spread(step) ^ place, self.padding);
+        String::from_utf8(letters).unwrap()
     }
 
     fn product(&self, place: u64, step: u64) -> Value {
