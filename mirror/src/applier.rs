@@ -52,7 +52,7 @@ const OTHER_NODES_GRACE_MS: i64 = 5_000;
 /// Deliveries read from the database's queue at once.
 const SWEEP_DELIVERIES_MAX: usize = 512;
 
-/// Bytes read from the database's queue at once.
+/// Bytes read from the database's queue at once, where memory allows.
 const SWEEP_BYTES_MAX: usize = 4 << 20;
 
 /// First and longest pause after a failure, in milliseconds.
@@ -238,14 +238,15 @@ impl Shared {
 
     /// Reads one portion; returns whether there may be more.
     async fn sweep_once(&self, grace: SignedDuration) -> Result<bool, StoreError> {
-        let room = self.queue.room_bytes();
-        if room < SWEEP_BYTES_MAX {
+        // Never more than half of the memory there is, or a small memory would never have room for a portion.
+        let portion = SWEEP_BYTES_MAX.min(self.options.memory_bytes_max / 2);
+        if self.queue.room_bytes() < portion {
             return Ok(true);
         }
         let overflowed = self.queue.take_overflow();
         let grace = if overflowed { SignedDuration::ZERO } else { grace };
         let before = self.clock.now().saturating_sub(grace).unwrap_or(jiff::Timestamp::MIN);
-        let pending = self.store.pending_deliveries(before, SWEEP_DELIVERIES_MAX, SWEEP_BYTES_MAX).await;
+        let pending = self.store.pending_deliveries(before, SWEEP_DELIVERIES_MAX, portion).await;
         let pending = pending.inspect_err(|_| if overflowed { self.queue.set_overflow() })?;
         let full = pending.len() == SWEEP_DELIVERIES_MAX;
         let absent = self.queue.absent(pending.iter().map(|delivery| delivery.sequence));

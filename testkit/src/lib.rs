@@ -17,6 +17,7 @@ pub mod server;
 pub mod sign;
 pub mod skip;
 pub mod sql;
+pub mod tmpfs;
 pub mod wait;
 mod watchdog;
 

@@ -107,7 +107,7 @@ async fn without_descriptors_the_server_rests_and_recovers() {
     let before = server.ticks();
     assert!(tokio::time::timeout(window, late.reply()).await.is_err(), "all descriptors are in use");
     let used_ms = (server.ticks() - before) * 10;
-    assert!(used_ms < 500, "the accept loop used {used_ms} ms of processor time in {window:?}");
+    assert!(used_ms < 100, "the accept loop used {used_ms} ms of processor time in {window:?}");
     drop(busy);
     assert_eq!(late.reply().await.expect("an answer").status, 200);
 }
