@@ -18,6 +18,7 @@ mod duplicates;
 mod fixtures;
 mod hostile;
 mod mirror;
+mod mode;
 mod order;
 mod queries;
 mod recorded;
