@@ -95,6 +95,7 @@ pub fn on_postgres<F: Future<Output = ()> + Send + 'static>(scenario: impl FnOnc
 }
 
 /// The server's URL; says why there is none.
+#[expect(clippy::print_stdout, reason = "a skipped test has to say so")]
 fn postgres_url() -> Option<String> {
     match std::env::var(POSTGRES_URL) {
         Ok(url) if !url.is_empty() => Some(url),

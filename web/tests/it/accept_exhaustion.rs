@@ -19,7 +19,7 @@ const LISTENING: &str = "LISTENING ";
 const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
-#[ignore = "the server of the other test, which starts it"]
+#[ignore = "started by another test: it is the server of that one"]
 async fn server_with_few_descriptors() {
     if std::env::var_os(CHILD).is_none() {
         return;

@@ -77,7 +77,7 @@ CREATE TABLE billhook.dirty (
     event_id text COLLATE "C" NOT NULL,
     not_before timestamptz NOT NULL,
     marked_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (object, id)
+    PRIMARY KEY (object, id, event_id)
 )
 ---
 CREATE INDEX dirty_not_before_idx ON billhook.dirty (not_before)
