@@ -139,7 +139,7 @@ fn ask(mirror: &Mirror, statement: &str) -> Vec<Value> {
     let connection = rusqlite::Connection::open_in_memory().unwrap();
     connection.execute("ATTACH ?1 AS stripe", [path]).unwrap();
     let mut prepared = connection.prepare(statement).unwrap();
-    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let row = |row: &rusqlite::Row<'_>| {
         let cells = names.iter().enumerate().map(|(at, name)| Ok((name.clone(), cell(row.get_ref(at)?))));
         cells.collect::<rusqlite::Result<Value>>()
