@@ -40,6 +40,17 @@ pub fn push_letters(out: &mut Vec<u8>, seed: u64, length: usize) {
     }
 }
 
+/// Appends `length` letters and digits that sort as `value` does.
+pub fn push_ordered(out: &mut Vec<u8>, value: u64, length: usize) {
+    let start = out.len();
+    out.resize(start + length, ALPHABET[0]);
+    let mut left = value;
+    for place in out[start..].iter_mut().rev() {
+        *place = ALPHABET[(left % 62) as usize];
+        left /= 62;
+    }
+}
+
 /// A small generator for tests that choose at random and print their seed.
 #[derive(Debug, Clone)]
 pub struct Random(u64);

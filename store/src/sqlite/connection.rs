@@ -18,7 +18,7 @@ const WRITER_CACHE_KIB: i64 = 12 * 1024;
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Pages in the write-ahead log after which a commit copies them into the database: 16 MB. Pages that many commits touch are
 /// then copied once.
-const CHECKPOINT_PAGES: i64 = 4_000;
+const CHECKPOINT_PAGES: i64 = 8_000;
 /// Size to which the write-ahead log is cut when it was reset after growing beyond that, in bytes.
 const LOG_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// Prepared statements that the writing connection keeps. Upserts are the large ones: one a table and guard.

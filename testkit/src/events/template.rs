@@ -2,17 +2,27 @@
 
 use std::io::Write as _;
 
-use crate::random::{push_letters, spread};
+use crate::random::{push_letters, push_ordered, spread};
 
 /// Length of an id after its prefix.
 const ID_LETTERS: usize = 20;
+/// Stripe's ids begin with letters that grow with time, so that rows made together lie together in an index.
+const TIME_LETTERS: usize = 6;
+/// Events that share these letters: about what a busy account makes in a second.
+const EVENTS_PER_TIME: u64 = 1000;
+/// Prices and products that the events of one run name, as a company's catalogue has them.
+const CATALOGUE_SIZE: u64 = 50;
 /// Seconds between the event and what the templates call older and later.
 const MONTH_SECONDS: i64 = 30 * 86_400;
 
 #[derive(Debug)]
 enum Place {
     /// An id, told from the event's others by `slot`.
-    Id { prefix: &'static str, slot: u64, letters: usize },
+    Id { prefix: &'static str, slot: u64 },
+    /// An id that few objects share, told by `slot`.
+    Shared { prefix: &'static str, slot: u64 },
+    /// Letters without meaning.
+    Letters { slot: u64, letters: usize },
     /// Event time, plus so many seconds.
     Created(i64),
     /// The event's number.
@@ -52,8 +62,17 @@ impl Template {
             // Writing into a vector cannot fail.
             let _ = match place {
                 None => Ok(()),
-                Some(Place::Id { prefix, slot, letters }) => {
-                    push_id(out, prefix, seed, *slot, *letters);
+                Some(Place::Id { prefix, slot }) => {
+                    push_id(out, prefix, seed, number, *slot);
+                    Ok(())
+                }
+                Some(Place::Shared { prefix, slot }) => {
+                    out.extend_from_slice(prefix.as_bytes());
+                    push_letters(out, spread(run ^ spread(seed % CATALOGUE_SIZE)) ^ spread(*slot), ID_LETTERS);
+                    Ok(())
+                }
+                Some(Place::Letters { slot, letters }) => {
+                    push_letters(out, seed ^ spread(*slot), *letters);
                     Ok(())
                 }
                 Some(Place::Created(offset)) => write!(out, "{}", created + offset),
@@ -67,8 +86,8 @@ impl Template {
     /// The id that stands at the places of this name (`event` or `object`).
     pub(super) fn id(&self, run: u64, number: u64, name: &str) -> String {
         let mut out = Vec::new();
-        if let Place::Id { prefix, slot, letters } = place(name, self.object_prefix) {
-            push_id(&mut out, prefix, seed(run, number), slot, letters);
+        if let Place::Id { prefix, slot } = place(name, self.object_prefix) {
+            push_id(&mut out, prefix, seed(run, number), number, slot);
         }
         String::from_utf8_lossy(&out).into_owned()
     }
@@ -78,13 +97,15 @@ fn seed(run: u64, number: u64) -> u64 {
     spread(run ^ spread(number))
 }
 
-fn push_id(out: &mut Vec<u8>, prefix: &str, seed: u64, slot: u64, letters: usize) {
+fn push_id(out: &mut Vec<u8>, prefix: &str, seed: u64, number: u64, slot: u64) {
     out.extend_from_slice(prefix.as_bytes());
-    push_letters(out, seed ^ spread(slot), letters);
+    push_ordered(out, number / EVENTS_PER_TIME, TIME_LETTERS);
+    push_letters(out, seed ^ spread(slot), ID_LETTERS - TIME_LETTERS);
 }
 
 fn place(name: &str, object_prefix: &'static str) -> Place {
-    let id = |prefix, slot| Place::Id { prefix, slot, letters: ID_LETTERS };
+    let id = |prefix, slot| Place::Id { prefix, slot };
+    let shared = |prefix, slot| Place::Shared { prefix, slot };
     match name {
         "event" => id("evt_1", 1),
         "object" => id(object_prefix, 2),
@@ -95,21 +116,21 @@ fn place(name: &str, object_prefix: &'static str) -> Place {
         "balance" => id("txn_3", 7),
         "taxid" => id("txi_1", 8),
         "subscription" => id("sub_1", 9),
-        "rate" => id("txr_1", 10),
+        "rate" => shared("txr_1", 10),
         "line1" => id("il_1", 11),
         "line2" => id("il_1", 12),
         "line3" => id("il_1", 21),
         "item1" => id("si_", 13),
         "item2" => id("si_", 14),
         "item3" => id("si_", 22),
-        "price1" => id("price_1", 15),
-        "price2" => id("price_1", 16),
-        "price3" => id("price_1", 23),
-        "product1" => id("prod_", 17),
-        "product2" => id("prod_", 18),
-        "product3" => id("prod_", 24),
-        "key" => Place::Id { prefix: "", slot: 19, letters: 36 },
-        "finger" => Place::Id { prefix: "", slot: 20, letters: 16 },
+        "price1" => shared("price_1", 15),
+        "price2" => shared("price_1", 16),
+        "price3" => shared("price_1", 23),
+        "product1" => shared("prod_", 17),
+        "product2" => shared("prod_", 18),
+        "product3" => shared("prod_", 24),
+        "key" => Place::Letters { slot: 19, letters: 36 },
+        "finger" => Place::Letters { slot: 20, letters: 16 },
         "created" => Place::Created(0),
         "older" => Place::Created(-MONTH_SECONDS),
         "later" => Place::Created(MONTH_SECONDS),
