@@ -34,6 +34,8 @@ fn d1_a_crashing_server_costs_a_503_and_nothing_else() {
         cluster.stop(Stop::Immediate).unwrap();
         // One for each sender may still be an answer from before.
         ledger.wait_for_refused(8);
+        let status = |path: &str| server.client().get(path).unwrap().status;
+        assert_eq!((status("/health"), status("/readyz")), (200, 503), "it is alive, and nobody should send to it");
         cluster.begin().unwrap();
         ledger.wait_for_acknowledged(DELIVERIES);
     }
