@@ -17,8 +17,8 @@ use crate::settings::table;
 const CONFIG: &str = "config-file";
 
 const AFTER_HELP: &str = "\
-Settings come from flags, the environment, .env and billhook.toml, in this order of strength; `billhook config print` shows
-them all. Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.";
+Settings come from flags, the environment, .env and billhook.toml, in this order of strength; `billhook config print` \
+shows them all.\n\nExit codes: 0 done, 1 failed, 2 wrong command line or configuration.";
 
 /// Puts a Stripe account into your own SQL database.
 #[derive(Debug, Parser)]

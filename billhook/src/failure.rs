@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use billhook_store::StoreError;
 
-use crate::redact::redact;
 use crate::settings::origin::Refusal;
+use billhook_core::redact::redact;
 
 /// Something failed: the database, the network, a check.
 pub const FAILED: u8 = 1;

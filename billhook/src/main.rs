@@ -8,7 +8,6 @@ mod local_secret;
 mod logging;
 mod output;
 mod process;
-mod redact;
 mod settings;
 mod signals;
 

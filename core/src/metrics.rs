@@ -94,13 +94,11 @@ impl Metrics {
     /// A fresh set, all at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("billhook");
-        let seconds = || Histogram::new(SECONDS.into_iter());
+        let seconds = || Histogram::new(SECONDS);
         let metrics = Self {
             deliveries: Family::default(),
             deliveries_by_secret: Family::default(),
-            commit_batch_deliveries: Histogram::new(
-                [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0].into_iter(),
-            ),
+            commit_batch_deliveries: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0]),
             commit_seconds: seconds(),
             apply_lag_seconds: seconds(),
             backlog_age_seconds: Gauge::default(),
@@ -120,7 +118,11 @@ impl Metrics {
         let m = &metrics;
         registry.register("deliveries", "Deliveries by outcome of their request", m.deliveries.clone());
         registry.register("deliveries_by_secret", "Deliveries by signing secret", m.deliveries_by_secret.clone());
-        registry.register("commit_batch_deliveries", "Deliveries in one inbox commit", m.commit_batch_deliveries.clone());
+        registry.register(
+            "commit_batch_deliveries",
+            "Deliveries in one inbox commit",
+            m.commit_batch_deliveries.clone(),
+        );
         registry.register_with_unit("commit", "Duration of an inbox commit", Unit::Seconds, m.commit_seconds.clone());
         registry.register_with_unit("apply_lag", "From delivery to row", Unit::Seconds, m.apply_lag_seconds.clone());
         registry.register_with_unit(

@@ -47,7 +47,7 @@ pub(crate) struct Committed {
 const SWEEP_INTERVAL_MS: u64 = 1_000;
 
 /// A delivery younger than this, in milliseconds, is left to the node that received it.
-const OTHER_NODES_GRACE_MS: i64 = 5_000;
+const OTHER_NODES_GRACE_MS: i64 = 2_000;
 
 /// Deliveries read from the database's queue at once.
 const SWEEP_DELIVERIES_MAX: usize = 512;
@@ -174,8 +174,7 @@ impl Shared {
     }
 
     async fn transact(&self, committed: &[Committed], policy: &Policy) -> Result<(), StoreError> {
-        let deliveries =
-            committed.iter().map(|one| interpret(&one.delivery, one.envelope.clone(), policy)).collect();
+        let deliveries = committed.iter().map(|one| interpret(&one.delivery, one.envelope.clone(), policy)).collect();
         self.run(ApplyBatch { deliveries, policy: policy.clone(), now: self.clock.now() }).await
     }
 
@@ -204,10 +203,11 @@ impl Shared {
             metrics.apply_lag_seconds.observe(now.duration_since(*received_at).as_secs_f64().max(0.0));
         }
         metrics.applied.inc_by(outcome.applied.len() as u64);
-        let count = |family: &prometheus_client::metrics::family::Family<TableName, _>, counts: &HashMap<usize, u64>| {
+        let count = |family: &prometheus_client::metrics::family::Family<TableName, _>,
+                     counts: &HashMap<usize, u64>| {
             for (&table, &count) in counts {
                 let counter: &prometheus_client::metrics::counter::Counter =
-                    &*family.get_or_create(&TableName { table: &tables[table].name });
+                    &family.get_or_create(&TableName { table: &tables[table].name });
                 counter.inc_by(count);
             }
         };
@@ -256,7 +256,11 @@ impl Shared {
         let grace = if overflowed { SignedDuration::ZERO } else { grace };
         let before = self.clock.now().saturating_sub(grace).unwrap_or(jiff::Timestamp::MIN);
         let pending = self.store.pending_deliveries(before, SWEEP_DELIVERIES_MAX, portion).await;
-        let pending = pending.inspect_err(|_| if overflowed { self.queue.set_overflow() })?;
+        let pending = pending.inspect_err(|_| {
+            if overflowed {
+                self.queue.set_overflow()
+            }
+        })?;
         let full = pending.len() == SWEEP_DELIVERIES_MAX;
         let absent = self.queue.absent(pending.iter().map(|delivery| delivery.sequence));
         let found: Vec<Committed> = pending

@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use billhook_core::row::Row;
 use billhook_core::table::{OnDelete, Table};
-use billhook_store::{
-    DirtyMark, Guard, QuarantineEntry, RowState, StoreError, Tombstone, Transaction, Work,
-};
+use billhook_store::{DirtyMark, Guard, QuarantineEntry, RowState, StoreError, Tombstone, Transaction, Work};
 use jiff::Timestamp;
 
 use crate::children::Families;
@@ -73,7 +71,7 @@ impl Work for ApplyBatch {
             match delivery.meaning {
                 Meaning::Change(change) => {
                     settled.push(delivery.event_id);
-                    queue.push(change);
+                    queue.push(*change);
                 }
                 Meaning::Thin(mark) => thin.push(mark),
                 Meaning::NoRow | Meaning::Refused => {}
@@ -132,7 +130,7 @@ impl Step {
     pub(crate) async fn changes<T: Transaction>(
         &mut self,
         transaction: &mut T,
-        mut queue: Vec<Box<Change>>,
+        mut queue: Vec<Change>,
     ) -> Result<(), StoreError> {
         for change in &queue {
             for &table in &change.projected.mismatches {
@@ -141,7 +139,7 @@ impl Step {
         }
         queue.sort_by_key(|change| change.projected.row.version);
         while !queue.is_empty() {
-            let mut round: BTreeMap<usize, Vec<Box<Change>>> = BTreeMap::new();
+            let mut round: BTreeMap<usize, Vec<Change>> = BTreeMap::new();
             let mut taken: HashSet<(usize, String)> = HashSet::new();
             let mut later = Vec::new();
             for change in queue {
@@ -160,16 +158,11 @@ impl Step {
     }
 
     /// Writes the changes of one table, each of another object.
-    async fn round<T: Transaction>(
-        &mut self,
-        transaction: &mut T,
-        changes: Vec<Box<Change>>,
-    ) -> Result<(), StoreError> {
+    async fn round<T: Transaction>(&mut self, transaction: &mut T, changes: Vec<Change>) -> Result<(), StoreError> {
         let table = changes[0].table;
         let mut winners = Vec::new();
         let mut losers = Vec::new();
-        let (mut facts, rows): (Vec<Facts>, Vec<Row>) =
-            changes.into_iter().map(|change| Facts::split(*change)).unzip();
+        let (mut facts, rows): (Vec<Facts>, Vec<Row>) = changes.into_iter().map(Facts::split).unzip();
         read_bases(transaction, table, &mut facts, &rows).await?;
         let written = transaction.upsert(table, &rows, Guard::Newer).await?;
         for ((facts, row), written) in facts.into_iter().zip(rows).zip(written) {
@@ -304,11 +297,7 @@ impl Facts {
     }
 
     fn tombstone(&self, row: &Row) -> Tombstone {
-        Tombstone {
-            time: row.version.time,
-            source_event: row.source_event.clone(),
-            base_time: self.base_time,
-        }
+        Tombstone { time: row.version.time, source_event: row.source_event.clone(), base_time: self.base_time }
     }
 }
 

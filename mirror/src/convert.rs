@@ -36,9 +36,9 @@ pub fn evaluate(column: &Column, expression: &Expression, fields: &Fields<'_>) -
             None if raw.get() == "null" => Converted::Value(Value::Null),
             None => Converted::Mismatch,
         }),
-        Expression::Sum(path) => aggregate(path, fields, |numbers| {
-            numbers.iter().try_fold(0_i64, |sum, number| sum.checked_add(*number))
-        }),
+        Expression::Sum(path) => {
+            aggregate(path, fields, |numbers| numbers.iter().try_fold(0_i64, |sum, number| sum.checked_add(*number)))
+        }
         Expression::Min(path) => aggregate(path, fields, |numbers| numbers.iter().min().copied()),
         Expression::Max(path) => aggregate(path, fields, |numbers| numbers.iter().max().copied()),
     }

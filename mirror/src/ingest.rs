@@ -185,7 +185,10 @@ impl Ingest {
     fn note_skew(&self, skew_seconds: i64) {
         let before = self.shared.metrics.clock_skew_seconds.set(skew_seconds);
         if skew_seconds.abs() > SKEW_SECONDS_WARN && before.abs() <= SKEW_SECONDS_WARN {
-            tracing::warn!(skew_seconds, "an authentic signature's time is far from this machine's clock; check the clock");
+            tracing::warn!(
+                skew_seconds,
+                "an authentic signature's time is far from this machine's clock; check the clock"
+            );
         }
     }
 

@@ -2,10 +2,10 @@
 
 use billhook_core::row::{Rank, Version};
 use billhook_core::table::{OnDelete, Table};
+use billhook_store::{DirtyMark, StoredDelivery};
 use billhook_stripe::catalogue;
 use billhook_stripe::envelope::Envelope;
 use billhook_stripe::json::sanitise;
-use billhook_store::{DirtyMark, StoredDelivery};
 use jiff::Timestamp;
 
 use crate::projection::{self, Context, NoRow, Projected};
@@ -121,10 +121,7 @@ fn check_policy(envelope: &Envelope, policy: &Policy) -> Result<(), Shown> {
         && event != database
     {
         let mode = |live| if live { "live" } else { "test" };
-        return refuse(
-            Reason::WrongMode,
-            format!("the event is {}, the database is {}", mode(event), mode(database)),
-        );
+        return refuse(Reason::WrongMode, format!("the event is {}, the database is {}", mode(event), mode(database)));
     }
     match envelope.account.as_deref() {
         Some(account) if account != policy.account => {

@@ -146,10 +146,12 @@ fn all_lead_to(goal: usize, edges: &[Vec<usize>]) -> bool {
 /// matches an absent key, because Stripe writes both for "was not there".
 fn matches_previous(previous: &Value, object: &Value) -> bool {
     match (previous, object) {
-        (Value::Object(previous), Value::Object(object)) => previous.iter().all(|(key, before)| match object.get(key) {
-            Some(value) => matches_previous(before, value),
-            None => before.is_null(),
-        }),
+        (Value::Object(previous), Value::Object(object)) => {
+            previous.iter().all(|(key, before)| match object.get(key) {
+                Some(value) => matches_previous(before, value),
+                None => before.is_null(),
+            })
+        }
         (Value::Array(previous), Value::Array(values)) => {
             previous.len() == values.len()
                 && previous.iter().zip(values).all(|(before, value)| matches_previous(before, value))
@@ -261,7 +263,8 @@ mod tests {
     #[test]
     fn null_and_empty_previous_values_are_evidence() {
         let before = event("evt_2", "x.updated", json!({"coupon": null, "name": ""}), Some(json!({"z": 1})));
-        let after = event("evt_1", "x.updated", json!({"coupon": "c", "name": "n"}), Some(json!({"coupon": null, "name": ""})));
+        let after =
+            event("evt_1", "x.updated", json!({"coupon": "c", "name": "n"}), Some(json!({"coupon": null, "name": ""})));
         assert_eq!(agreed(&[before, after]), ("evt_1".into(), false));
     }
 

@@ -192,7 +192,8 @@ fn first_present(
     table: &Table,
     mismatches: &mut Vec<usize>,
 ) -> Value {
-    let values = expressions.iter().map(|expression| kept(convert::evaluate(column, expression, fields), table, mismatches));
+    let values =
+        expressions.iter().map(|expression| kept(convert::evaluate(column, expression, fields), table, mismatches));
     values.into_iter().find(|value| *value != Value::Null).unwrap_or(Value::Null)
 }
 

@@ -4,7 +4,7 @@
 
 use billhook_core::row::Row;
 use billhook_core::table::Table;
-use billhook_store::{Store, StoreError, StoredRow};
+use billhook_store::{Store, StoreError, StoredRow, Transaction, Work};
 use billhook_stripe::json::sanitise;
 
 use crate::projection::{self, Context};
@@ -42,8 +42,24 @@ pub async fn rebuild(
         let rows: Vec<Row> = stored.iter().filter_map(|row| project(table, row)).collect();
         progress.scanned += scanned as u64;
         progress.unreadable += (scanned - rows.len()) as u64;
+        let ids = rows.iter().map(|row| row.id.clone()).collect();
         progress.rewritten += store.rewrite_rows(table, rows).await?;
+        store.transact(Link { table, ids }).await?;
         report(progress);
+    }
+}
+
+/// Fills the columns that depend on rows of other tables.
+struct Link {
+    table: &'static Table,
+    ids: Vec<String>,
+}
+
+impl Work for Link {
+    type Output = ();
+
+    async fn run<T: Transaction>(self, transaction: &mut T) -> Result<(), StoreError> {
+        transaction.link(self.table, &self.ids).await
     }
 }
 

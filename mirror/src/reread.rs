@@ -52,15 +52,20 @@ pub async fn reread(
     now: Timestamp,
     limit: usize,
 ) -> Result<usize, StoreError> {
-    let mut settled = 0;
+    let mut settled = std::collections::HashSet::new();
     for mark in store.due_dirty(now, limit).await? {
+        // An object may be marked for several reasons; one read settles them all.
+        let object = (mark.object.clone(), mark.id.clone());
+        if settled.contains(&object) {
+            continue;
+        }
         let read = source.read(&mark.object, &mark.id, &mark.account).await;
         if read != Read::Later {
             store.transact(Settle { mark, read, policy: policy.clone(), now }).await?;
-            settled += 1;
+            settled.insert(object);
         }
     }
-    Ok(settled)
+    Ok(settled.len())
 }
 
 struct Settle {
@@ -83,7 +88,7 @@ impl Work for Settle {
         };
         let mut step = Step::new(policy, now);
         if let Some(change) = change(table, &mark, &json, read_at) {
-            step.changes(transaction, vec![Box::new(change)]).await?;
+            step.changes(transaction, vec![change]).await?;
             step.finish(transaction).await?;
         }
         transaction.clear_dirty(&[(mark.object, mark.id)]).await

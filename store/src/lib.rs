@@ -152,13 +152,22 @@ impl Store {
     }
 
     /// Rows of a table in order of id, for rebuilding and verifying.
-    pub async fn scan_rows(&self, table: &'static Table, after_id: &str, limit: usize) -> Result<Vec<StoredRow>, StoreError> {
+    pub async fn scan_rows(
+        &self,
+        table: &'static Table,
+        after_id: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredRow>, StoreError> {
         each!(self, driver => driver.scan_rows(table, after_id, limit).await)
     }
 
     /// Rewrites the object columns of rows whose version is still the given one; meta columns and `deleted` stay. Returns how
     /// many were rewritten.
-    pub async fn rewrite_rows(&self, table: &'static Table, rows: Vec<billhook_core::row::Row>) -> Result<u64, StoreError> {
+    pub async fn rewrite_rows(
+        &self,
+        table: &'static Table,
+        rows: Vec<billhook_core::row::Row>,
+    ) -> Result<u64, StoreError> {
         each!(self, driver => driver.rewrite_rows(table, rows).await)
     }
 

@@ -18,10 +18,7 @@ pub trait Work: Send + 'static {
     type Output: Send + 'static;
 
     /// Does the work. An error rolls everything back.
-    fn run<T: Transaction>(
-        self,
-        transaction: &mut T,
-    ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
+    fn run<T: Transaction>(self, transaction: &mut T) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
 }
 
 /// The operations of a write transaction.
@@ -74,12 +71,19 @@ pub trait Transaction: Send {
     fn unbury(&mut self, table: &'static Table, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes rows.
-    fn delete_rows(&mut self, table: &'static Table, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn delete_rows(
+        &mut self,
+        table: &'static Table,
+        ids: &[String],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes rows that a tombstone of the same or a later time forbids. Closes the race of a late update with a deletion on
     /// another node: a statement later in the same transaction sees what was committed while the upsert waited.
-    fn delete_buried(&mut self, table: &'static Table, ids: &[String])
-    -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn delete_buried(
+        &mut self,
+        table: &'static Table,
+        ids: &[String],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Reads the contenders of objects of one table.
     fn contenders(

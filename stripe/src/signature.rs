@@ -61,10 +61,10 @@ impl Verifier {
         Self { keys: secrets.iter().map(key_of).collect() }
     }
 
-    /// Checks the first [`CANDIDATES_MAX`] `v1` of `header` against every secret in constant time. Other schemes are ignored:
-    /// `v0` is a test-mode fake.
+    /// Checks the first [`CANDIDATES_MAX`] well-formed `v1` of `header` against every secret in constant time. Other schemes
+    /// are ignored: `v0` is a test-mode fake.
     ///
-    /// `now` and `tolerance_seconds` are in Unix seconds. A `t` exactly `tolerance_seconds` away is accepted, one second more
+    /// `now` is in Unix seconds. A `t` exactly `tolerance_seconds` away is accepted, one second more
     /// is refused, in the past and in the future alike. Stripe's own libraries let every future `t` pass; here a delivery that
     /// leaked while a clock was fast would then stay replayable until that time has come, and no honest sender is far ahead.
     /// The time is judged after the signature, so that only an authentic delivery can report a wrong clock.

@@ -8,7 +8,7 @@ use crate::shell;
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "usage: cargo xtask docs");
     let mut doc = shell::command("cargo");
-    doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
     shell::run(&mut doc)?;
     println!("the documentation is at {}", shell::target().join("doc/billhook_core/index.html").display());
     Ok(())

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use billhook_testkit::database::URL_VARIABLE;
-use billhook_testkit::server::BINARY_VARIABLE;
 
 use crate::shell::{self, Flags};
 use crate::test::server::TestServer;
@@ -26,7 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     tests.args(["test", "--release", "--package", "billhook", "--", flags.text("filter").unwrap_or("crash")]);
     // Rounds of several tests at once would only measure how they disturb each other.
     tests.args(["--test-threads", "1", "--nocapture"]);
-    tests.env(ROUNDS_VARIABLE, rounds.to_string()).env(BINARY_VARIABLE, shell::build_billhook(true)?);
+    tests.env(ROUNDS_VARIABLE, rounds.to_string());
     if let Some(url) = server.url() {
         tests.env(URL_VARIABLE, url);
     }

@@ -48,15 +48,20 @@ pub(crate) fn exists(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-/// Builds the program and says where it is.
-pub(crate) fn build_billhook(release: bool) -> Result<PathBuf> {
-    let mut build = command("cargo");
-    build.args(["build", "--package", "billhook"]);
-    if release {
-        build.arg("--release");
-    }
-    run(&mut build)?;
-    let binary = target().join(if release { "release" } else { "debug" }).join("billhook");
+/// Builds the release and says where it is.
+pub(crate) fn build_release() -> Result<PathBuf> {
+    run(command("cargo").args(["build", "--release", "--package", "billhook"]))?;
+    built("release")
+}
+
+/// Builds all tests and, with the same features, the program they start; says where that is.
+pub(crate) fn build_tests() -> Result<PathBuf> {
+    run(command("cargo").args(["test", "--workspace", "--no-run", "--quiet"]))?;
+    built("debug")
+}
+
+fn built(profile: &str) -> Result<PathBuf> {
+    let binary = target().join(profile).join("billhook");
     ensure!(binary.is_file(), "cargo built billhook, but it is not at {}", binary.display());
     Ok(binary)
 }

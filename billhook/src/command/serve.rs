@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::configuration;
 use crate::failure::{FAILED, Hinted, Refused};
 use crate::settings::Resolution;
-use crate::settings::configuration::{Configuration, Mode};
+use crate::settings::configuration::{Configuration, Mode, Transport};
 use crate::settings::origin::Refusal;
 use crate::{database, local_secret, logging, output, process, signals};
 
@@ -51,6 +51,9 @@ pub fn run(arguments: &Arguments, resolution: &Resolution) -> anyhow::Result<Exi
     logging::start(&configuration.log);
     for warning in &resolution.warnings {
         tracing::warn!("{warning}");
+    }
+    if configuration.transport() == Transport::MaybeClear {
+        tracing::warn!("the connection to the remote database may be in the clear; use sslmode=verify-full in its URL");
     }
     process::forbid_dumps();
     process::end_on_panic();

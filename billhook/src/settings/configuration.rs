@@ -65,6 +65,20 @@ pub struct Stripe {
     pub account: Option<String>,
 }
 
+/// How safe the way to the database is. A password and customers' data must not cross a network in the clear, nor go to
+/// whoever answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// It does not leave this machine.
+    SameMachine,
+    /// Encrypted, and the server is verified.
+    Verified,
+    /// Encrypted, to whoever answers.
+    Unverified,
+    /// Encrypted only if the server wants it.
+    MaybeClear,
+}
+
 /// One of Stripe's two worlds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -150,6 +164,19 @@ impl Configuration {
     /// Whether only this machine can reach the HTTP server.
     pub fn is_loopback(&self) -> bool {
         self.listen.ip().is_loopback()
+    }
+
+    /// How safe the way to the database is.
+    pub fn transport(&self) -> Transport {
+        let Database::Postgres(url) = &self.database else { return Transport::SameMachine };
+        if url.is_local {
+            return Transport::SameMachine;
+        }
+        match self.postgres.sslmode.or(url.sslmode.as_deref()) {
+            Some("verify-full" | "verify-ca") => Transport::Verified,
+            Some("require") => Transport::Unverified,
+            _ => Transport::MaybeClear,
+        }
     }
 
     /// The file in which a locally made webhook secret is kept, when one may be made: with SQLite on a loopback address.

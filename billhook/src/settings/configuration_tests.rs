@@ -198,6 +198,24 @@ fn tls_settings_of_other_engines_become_an_sslmode() {
 }
 
 #[test]
+fn the_way_to_the_database_is_judged() {
+    for (url, expected) in [
+        ("sqlite:a.db", Transport::SameMachine),
+        ("postgres://127.0.0.1/app?sslmode=disable", Transport::SameMachine),
+        ("postgres://db/app", Transport::MaybeClear),
+        ("postgres://db/app?sslmode=prefer", Transport::MaybeClear),
+        ("postgres://db/app?sslmode=require", Transport::Unverified),
+        ("postgres://db/app?sslmode=verify-full", Transport::Verified),
+    ] {
+        assert_eq!(World::new().environment("DATABASE_URL", url).configuration().transport(), expected, "{url}");
+    }
+    let overridden = World::new()
+        .environment("DATABASE_URL", "postgres://db/app?sslmode=disable")
+        .environment("PG_SSL_CONFIG_ENABLED", "true");
+    assert_eq!(overridden.configuration().transport(), Transport::Unverified);
+}
+
+#[test]
 fn all_refusals_are_collected() {
     let refusals = World::new()
         .file("billhook.toml", "lisen = 1")

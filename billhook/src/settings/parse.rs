@@ -168,7 +168,7 @@ fn quoted(text: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 60;
     let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     let rest = if text.chars().count() > SHOWN_CHARS_MAX { "…" } else { "" };
-    format!("{:?}{rest}", crate::redact::redact(&shown))
+    format!("{:?}{rest}", billhook_core::redact::redact(&shown))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The real binary over its real ports, on both databases.
 
+mod cli;
+mod config;
 mod crash;
 mod inputs;
 mod outages;

@@ -137,7 +137,8 @@ impl Mirror {
         match &self.location {
             Location::Sqlite { path } => {
                 let connection = rusqlite::Connection::open(path).unwrap();
-                let mut query = connection.prepare(&format!("SELECT id FROM {table} WHERE deleted ORDER BY id")).unwrap();
+                let mut query =
+                    connection.prepare(&format!("SELECT id FROM {table} WHERE deleted ORDER BY id")).unwrap();
                 query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
             }
             Location::Postgres(location) => {

@@ -69,9 +69,11 @@ fn object_id(case: u32, copy: usize) -> String {
 /// The five events of a history, for one object.
 fn events(table: &str, changes: &[Change], case: u32, copy: usize) -> Vec<Value> {
     let id = object_id(case, copy);
-    let mut object = json!({ "id": id, "object": table, "name": "n0", "unit_label": "u0", "statement_descriptor": "s0" });
+    let mut object =
+        json!({ "id": id, "object": table, "name": "n0", "unit_label": "u0", "statement_descriptor": "s0" });
     let mut created = START;
-    let mut events = vec![event(&format!("evt_{case:03}_0_{copy:03}"), &format!("{table}.created"), created, object.clone(), None)];
+    let mut events =
+        vec![event(&format!("evt_{case:03}_0_{copy:03}"), &format!("{table}.created"), created, object.clone(), None)];
     for (position, change) in changes.iter().enumerate() {
         created += change.pause_seconds;
         let event_id = format!("evt_{case:03}_{}_{copy:03}", position + 1);
@@ -155,7 +157,8 @@ async fn all_orders_agree(mirror: &Mirror, table: &str, plural: &str, changes: &
 /// Draws histories from a fixed seed, so that a failure repeats.
 fn check(table: &'static str, plural: &'static str, cases: u32) {
     on_each_store(async |mirror: Mirror| {
-        let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+        let mut runner =
+            TestRunner::new_with_rng(ProptestConfig::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         for case in 0..cases {
             let changes = history().new_tree(&mut runner).unwrap().current();
             all_orders_agree(&mirror, table, plural, &changes, case).await;

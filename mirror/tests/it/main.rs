@@ -1,4 +1,9 @@
 //! The mirror on real databases: every test runs on SQLite and, when `TEST_DATABASE_URL` is set, on PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says on stderr what it skips"
+)]
 
 mod harness;
 mod law;

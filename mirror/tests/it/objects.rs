@@ -56,8 +56,7 @@ fn two_events_of_one_second_end_in_the_later_state() {
     on_each_store(async |mirror: Mirror| {
         let active = subscription("active", &["si_1"], false);
         let trialing = subscription("trialing", &["si_1"], false);
-        let updated =
-            event("evt_a", "customer.subscription.updated", T, active, Some(json!({ "status": "trialing" })));
+        let updated = event("evt_a", "customer.subscription.updated", T, active, Some(json!({ "status": "trialing" })));
         let will_end = event("evt_b", "customer.subscription.trial_will_end", T, trialing, None);
         mirror.deliver(&[updated]).await;
         let outcome = mirror.deliver(&[will_end]).await;

@@ -3,12 +3,10 @@
 -- from the row's header and decompresses nothing.
 WITH waiting AS MATERIALIZED (
     SELECT sequence FROM billhook.pending WHERE received_at < $1 ORDER BY sequence LIMIT $2 FOR UPDATE SKIP LOCKED
+), measured AS MATERIALIZED (
+    SELECT sequence, octet_length(raw) AS bytes FROM waiting JOIN billhook.inbox USING (sequence)
 ), sized AS (
-    SELECT
-        sequence,
-        octet_length(raw) AS bytes,
-        sum(octet_length(raw)) OVER (ORDER BY sequence) AS bytes_so_far
-    FROM waiting JOIN billhook.inbox USING (sequence)
+    SELECT sequence, bytes, sum(bytes) OVER (ORDER BY sequence) AS bytes_so_far FROM measured
 )
 SELECT sequence, inbox.event_id, inbox.received_at, inbox.raw
 FROM sized JOIN billhook.inbox AS inbox USING (sequence)

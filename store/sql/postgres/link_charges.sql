@@ -7,9 +7,11 @@ FROM (
         written.id,
         coalesce(
             (SELECT payment.invoice FROM {mirror}.invoice_payments AS payment
-                WHERE payment.payment ->> 'charge' = written.id AND payment.invoice IS NOT NULL LIMIT 1),
+                WHERE payment.payment ->> 'charge' = written.id AND payment.invoice IS NOT NULL
+                ORDER BY payment.is_default DESC NULLS LAST, payment.id LIMIT 1),
             (SELECT payment.invoice FROM {mirror}.invoice_payments AS payment
-                WHERE payment.payment ->> 'payment_intent' = written.payment_intent AND payment.invoice IS NOT NULL LIMIT 1)
+                WHERE payment.payment ->> 'payment_intent' = written.payment_intent AND payment.invoice IS NOT NULL
+                ORDER BY payment.is_default DESC NULLS LAST, payment.id LIMIT 1)
         ) AS invoice,
         (SELECT dispute.id FROM {mirror}.disputes AS dispute
             WHERE dispute.charge = written.id ORDER BY dispute.created DESC NULLS LAST, dispute.id LIMIT 1) AS dispute

@@ -2,9 +2,9 @@ WITH closed AS (
     UPDATE billhook.quarantine SET closed_at = now()
     FROM billhook.inbox
     WHERE quarantine.sequence = inbox.sequence AND inbox.event_id = ANY($1) AND closed_at IS NULL
-    RETURNING inbox.sequence, inbox.received_at
+    RETURNING inbox.sequence
 ), queued AS (
-    INSERT INTO billhook.pending (sequence, received_at) SELECT sequence, received_at FROM closed
+    INSERT INTO billhook.pending (sequence, received_at) SELECT sequence, now() FROM closed
     ON CONFLICT (sequence) DO NOTHING
 )
 SELECT count(*) FROM closed

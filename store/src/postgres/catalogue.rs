@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use billhook_core::failpoint;
+
 use super::catalogue_plan::{Existing, ExistingColumn, Plan};
 use super::names::quote;
 use super::session::{Patience, Session};
@@ -16,7 +18,11 @@ const EVENTS: &str = "events";
 const EVENTS_BEFORE: &str = "events_before_billhook";
 
 /// Runs inside the migration's transaction.
-pub(super) async fn migrate(session: &mut Session, shared: &Shared, report: &mut MigrationReport) -> Result<(), StoreError> {
+pub(super) async fn migrate(
+    session: &mut Session,
+    shared: &Shared,
+    report: &mut MigrationReport,
+) -> Result<(), StoreError> {
     let (schema_exists, has_lz4) = server(session, shared).await?;
     if !schema_exists {
         session.batch("making the mirror's schema", &format!("CREATE SCHEMA {}", shared.mirror.quoted())).await?;
@@ -30,6 +36,7 @@ pub(super) async fn migrate(session: &mut Session, shared: &Shared, report: &mut
     for statements in plan.statements.chunks(STATEMENTS_PER_ROUND_TRIP_MAX) {
         session.renew(Patience::Migration);
         session.batch("changing the mirror's tables", &statements.join(";\n")).await?;
+        failpoint::hit("mid_migration");
     }
     if makes_view {
         let view = statements::EVENTS_VIEW.replace(statements::MIRROR, shared.mirror.quoted());
@@ -50,7 +57,8 @@ async fn server(session: &Session, shared: &Shared) -> Result<(bool, bool), Stor
 async fn existing(session: &Session, shared: &Shared) -> Result<Existing, StoreError> {
     let operation = "reading the mirror's schema";
     let schema = shared.mirror.bare();
-    let mut existing = Existing { kinds: HashMap::new(), columns: BTreeMap::new(), indexed: HashMap::new(), foreign_keys: Vec::new() };
+    let mut existing =
+        Existing { kinds: HashMap::new(), columns: BTreeMap::new(), indexed: HashMap::new(), foreign_keys: Vec::new() };
     for row in &session.query(operation, statements::CATALOGUE_COLUMNS, &[&schema]).await? {
         let table: String = column(row, 0)?;
         existing.kinds.insert(table.clone(), column(row, 1)?);
@@ -90,11 +98,15 @@ async fn make_way_for_events(
     let rename = format!("ALTER TABLE {schema}.{} RENAME TO {}", quote(EVENTS), quote(EVENTS_BEFORE));
     session.batch("renaming the older table of events", &rename).await?;
     existing.forget(EVENTS);
-    report.notes.push(format!("the table {EVENTS} was renamed to {EVENTS_BEFORE}; {EVENTS} is now a view over the inbox"));
+    report
+        .notes
+        .push(format!("the table {EVENTS} was renamed to {EVENTS_BEFORE}; {EVENTS} is now a view over the inbox"));
     Ok(())
 }
 
 /// Indexes that no single column of the catalogue describes: table, name, and what is indexed.
-pub(super) fn indexes_by_hand(tables: &[billhook_core::table::Table]) -> &'static [(&'static str, &'static str, &'static str)] {
+pub(super) fn indexes_by_hand(
+    tables: &[billhook_core::table::Table],
+) -> &'static [(&'static str, &'static str, &'static str)] {
     if links::are_linked(tables) { links::INDEXES } else { &[] }
 }

@@ -9,6 +9,10 @@ use super::table_sql::type_name;
 use super::{catalogue, links};
 use crate::StoreError;
 
+/// Rows up to this size keep their compressed `_raw_data` beside them. With the default of 2,032 an object of 4 KB goes to a
+/// second table, which takes a fifth more time for each upsert.
+const ROW_BYTES_TARGET: usize = 4080;
+
 /// A column that is there.
 #[derive(Debug, Clone)]
 pub(super) struct ExistingColumn {
@@ -87,7 +91,7 @@ impl Plan {
     fn create(&mut self, mirror: &MirrorSchema, table: &Table, has_lz4: bool) {
         let columns: Vec<String> = table.columns.iter().map(|column| define(column, has_lz4)).collect();
         self.statements.push(format!(
-            "CREATE TABLE {} ({}, PRIMARY KEY (\"id\"))",
+            "CREATE TABLE {} ({}, PRIMARY KEY (\"id\")) WITH (toast_tuple_target = {ROW_BYTES_TARGET})",
             mirror.table(table),
             columns.join(", ")
         ));

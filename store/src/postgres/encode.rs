@@ -194,9 +194,8 @@ mod tests {
     #[test]
     fn an_array_is_laid_out_as_the_protocol_says() {
         let array = Array::text([Some("ab"), None].into_iter());
-        let expected: &[u8] = &[
-            0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 25, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, b'a', b'b', 255, 255, 255, 255,
-        ];
+        let expected: &[u8] =
+            &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 25, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, b'a', b'b', 255, 255, 255, 255];
         assert_eq!(&array.encoded[..], expected);
     }
 

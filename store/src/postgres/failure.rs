@@ -29,6 +29,10 @@ pub(super) fn translate_pool(error: &PoolError) -> StoreError {
                 refusal.code().code()
             )),
             Some(refusal) => translate_refusal("the connection", refusal),
+            None if is_certificate_problem(error) => StoreError::Configuration(format!(
+                "PostgreSQL's certificate was refused: {}; check sslmode and the certificate authority",
+                describe(error)
+            )),
             None => StoreError::Unavailable(format!("no connection to PostgreSQL: {}", describe(error))),
         },
         PoolError::Closed => StoreError::Unavailable("the store was closed".to_owned()),
@@ -118,6 +122,15 @@ fn has_io_cause(error: &Error) -> bool {
         cause = current.source();
     }
     false
+}
+
+fn is_certificate_problem(error: &Error) -> bool {
+    error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .and_then(std::io::Error::get_ref)
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .is_some_and(|inner| matches!(inner, rustls::Error::InvalidCertificate(_)))
 }
 
 /// The error with its causes, which for connections are where the reason stands.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::encode::{Array, Bodies};
-use super::session::Patience;
+use super::session::{Patience, within_answer};
 use super::{PostgresStore, column, count, limit, statements};
 use crate::{Backlog, Delivery, StoreError, StoredDelivery};
 
@@ -26,13 +26,7 @@ impl PostgresStore {
         }
         let batch = Batch::encode(&deliveries);
         failpoint::hit("before_inbox_commit");
-        let mut attempt = 1;
-        let rows = loop {
-            match self.query(Patience::Answer, "storing deliveries", statements::DELIVERIES_INSERT, &batch.parameters()).await {
-                Err(StoreError::Conflict(_)) if attempt < ATTEMPTS_MAX => attempt += 1,
-                other => break other?,
-            }
-        };
+        let rows = within_answer("storing deliveries", self.insert_batch(&batch)).await?;
         failpoint::hit("after_inbox_commit");
         let mut sequences = HashMap::with_capacity(rows.len());
         for row in &rows {
@@ -40,6 +34,17 @@ impl PostgresStore {
         }
         // Removing makes the second of two deliveries with one id a duplicate.
         Ok(deliveries.iter().map(|delivery| sequences.remove(delivery.event_id.as_str())).collect())
+    }
+
+    async fn insert_batch(&self, batch: &Batch) -> Result<Vec<Row>, StoreError> {
+        let parameters = batch.parameters();
+        let mut attempt = 1;
+        loop {
+            match self.query(Patience::Answer, "storing deliveries", statements::DELIVERIES_INSERT, &parameters).await {
+                Err(StoreError::Conflict(_)) if attempt < ATTEMPTS_MAX => attempt += 1,
+                other => return other,
+            }
+        }
     }
 
     /// See [`crate::Store::pending_deliveries`].
@@ -84,7 +89,8 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn prune_deliveries(&self, before: Timestamp, limit_deliveries: usize) -> Result<u64, StoreError> {
-        self.counted("removing old deliveries", statements::DELIVERIES_PRUNE, &[&before, &limit(limit_deliveries)]).await
+        self.counted("removing old deliveries", statements::DELIVERIES_PRUNE, &[&before, &limit(limit_deliveries)])
+            .await
     }
 
     /// A statement that answers with one number.
@@ -122,7 +128,8 @@ struct Batch {
 
 impl Batch {
     fn encode(deliveries: &[Delivery]) -> Self {
-        let text = |field: fn(&Delivery) -> &String| Array::text(deliveries.iter().map(|one| Some(field(one).as_str())));
+        let text =
+            |field: fn(&Delivery) -> &String| Array::text(deliveries.iter().map(|one| Some(field(one).as_str())));
         Self {
             texts: [
                 text(|one| &one.event_id),

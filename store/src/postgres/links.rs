@@ -27,10 +27,7 @@ const LINKS: &[Link] = &[
 
 /// Every column the statements use. A catalogue without them has no links.
 const NEEDED: &[(&str, &[(&str, ColumnType)])] = &[
-    (
-        "charges",
-        &[("invoice", ColumnType::Text), ("payment_intent", ColumnType::Text), ("dispute", ColumnType::Text)],
-    ),
+    ("charges", &[("invoice", ColumnType::Text), ("payment_intent", ColumnType::Text), ("dispute", ColumnType::Text)]),
     ("disputes", &[("charge", ColumnType::Text), ("created", ColumnType::BigInt)]),
     (
         "invoice_payments",

@@ -35,11 +35,8 @@ impl Migration {
 }
 
 /// Applied in order; a published one is never changed.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "0001_inbox",
-    sql: include_str!("../../sql/postgres/migrations/0001_inbox.sql"),
-}];
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "0001_inbox", sql: include_str!("../../sql/postgres/migrations/0001_inbox.sql") }];
 
 /// What the database says about itself.
 #[derive(Default)]
@@ -95,7 +92,9 @@ impl PostgresStore {
         let mut session = self.session(Patience::Migration).await?;
         session.batch("beginning a migration", BEGIN).await?;
         session.renew(Patience::Migration);
-        session.batch("waiting for other migrations", &format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+        session
+            .batch("waiting for other migrations", &format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            .await?;
         session.renew(Patience::Migration);
         Ok(session)
     }
@@ -145,7 +144,6 @@ impl PostgresStore {
         let found = Found::read(&rows)?;
         self.refuse_newer(&found)?;
         if self.is_mirror_behind(&found) {
-            failpoint::hit("mid_migration");
             catalogue::migrate(&mut session, &self.shared, report).await?;
             let operation = "noting the catalogue's revision";
             let revision = self.shared.catalogue_revision.to_string();
@@ -191,7 +189,8 @@ impl Found {
                 ("0", CATALOGUE_REVISION) => found.catalogue_revision = value.parse().ok(),
                 ("0", MIRROR_SCHEMA) => found.mirror_schema = Some(value),
                 _ => {
-                    let unreadable = |_| StoreError::Corrupt("billhook.migrations holds an unreadable version".to_owned());
+                    let unreadable =
+                        |_| StoreError::Corrupt("billhook.migrations holds an unreadable version".to_owned());
                     found.applied.push((version.parse().map_err(unreadable)?, name.to_owned(), value));
                 }
             }
@@ -206,7 +205,9 @@ impl Found {
         if found > known {
             return Some((found, known));
         }
-        self.catalogue_revision.filter(|revision| *revision > catalogue_revision).map(|found| (found, catalogue_revision))
+        self.catalogue_revision
+            .filter(|revision| *revision > catalogue_revision)
+            .map(|found| (found, catalogue_revision))
     }
 
     fn missing(&self) -> Result<Vec<&'static Migration>, StoreError> {

@@ -66,7 +66,9 @@ impl PostgresStore {
     /// the server does not answer.
     pub async fn open(options: Options) -> Result<Self, StoreError> {
         let Location::Postgres(location) = &options.location else {
-            return Err(StoreError::Configuration("the PostgreSQL driver was given another kind of database".to_owned()));
+            return Err(StoreError::Configuration(
+                "the PostgreSQL driver was given another kind of database".to_owned(),
+            ));
         };
         let mirror = MirrorSchema::new(&location.mirror_schema)?;
         let shared = Shared {
@@ -188,8 +190,10 @@ impl PostgresStore {
 
 /// A column of a result. The statement and the type stand in this crate, so a mismatch is this program's mistake.
 fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, StoreError> {
-    row.try_get(at)
-        .map_err(|error| StoreError::Refused { operation: "reading a result", message: format!("column {at}: {error}") })
+    row.try_get(at).map_err(|error| StoreError::Refused {
+        operation: "reading a result",
+        message: format!("column {at}: {error}"),
+    })
 }
 
 /// A count of the server as an unsigned number.

@@ -64,7 +64,9 @@ mod tests {
     #[test]
     fn only_plain_names_are_taken_as_schema() {
         let long = "x".repeat(IDENTIFIER_BYTES_MAX + 1);
-        for bad in ["", "1a", "a-b", "a b", "a\"; DROP", "billhook", "pg_temp", "information_schema", "größe", long.as_str()] {
+        for bad in
+            ["", "1a", "a-b", "a b", "a\"; DROP", "billhook", "pg_temp", "information_schema", "größe", long.as_str()]
+        {
             assert!(MirrorSchema::new(bad).is_err(), "{bad}");
         }
         for good in ["stripe", "public", "_x1", "Stripe"] {

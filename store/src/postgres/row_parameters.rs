@@ -6,6 +6,19 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::encode::{Array, is_storable_decimal};
 use super::table_sql::given_columns;
+use crate::StoreError;
+
+/// Refuses rows that were made for another table or another catalogue: their values would land in the wrong columns.
+pub(super) fn check_shape(table: &Table, rows: &[Row]) -> Result<(), StoreError> {
+    let fits = |row: &Row| row.table == table.index && row.values.len() == table.columns.len();
+    if rows.iter().all(fits) {
+        return Ok(());
+    }
+    Err(StoreError::Refused {
+        operation: "writing rows",
+        message: format!("a row does not have the shape of the catalogue's table {}", table.name),
+    })
+}
 
 /// Encoded parameters, in the order of the statement.
 pub(super) struct RowParameters(Vec<Array>);

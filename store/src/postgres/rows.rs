@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use billhook_core::row::{Rank, Row, Version};
 use billhook_core::table::Table;
 
-use super::row_parameters::RowParameters;
+use super::row_parameters::{RowParameters, check_shape};
 use super::session::Patience;
 use super::table_sql::Statement;
 use super::{PostgresStore, column, count, limit, statements};
@@ -23,8 +23,7 @@ impl PostgresStore {
         limit_rows: usize,
     ) -> Result<Vec<StoredRow>, StoreError> {
         let sql = self.shared.table_sql(table, Statement::Scan)?;
-        let rows =
-            self.query(Patience::Housekeeping, "reading rows", &sql, &[&after_id, &limit(limit_rows)]).await?;
+        let rows = self.query(Patience::Housekeeping, "reading rows", &sql, &[&after_id, &limit(limit_rows)]).await?;
         rows.iter()
             .map(|row| {
                 Ok(StoredRow {
@@ -46,6 +45,7 @@ impl PostgresStore {
         if rows.is_empty() {
             return Ok(0);
         }
+        check_shape(table, &rows)?;
         let sql = self.shared.table_sql(table, Statement::Rewrite)?;
         let mut sorted: Vec<&Row> = rows.iter().collect();
         sorted.sort_by(|one, other| one.id.cmp(&other.id));
@@ -64,7 +64,8 @@ impl PostgresStore {
         for row in &rows {
             counts.insert(column(row, 0)?, column(row, 1)?);
         }
-        let of = |table: &'static Table| (table.name.as_str(), count(counts.get(table.name.as_str()).copied().unwrap_or(0)));
+        let of =
+            |table: &'static Table| (table.name.as_str(), count(counts.get(table.name.as_str()).copied().unwrap_or(0)));
         Ok(self.shared.tables.iter().map(of).collect())
     }
 }

@@ -45,6 +45,21 @@ impl Patience {
     }
 }
 
+/// Bounds several attempts together by the time of one answer.
+pub(super) async fn within_answer<T>(
+    operation: &'static str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match timeout_at(Patience::Answer.deadline(), work).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(overdue(operation)),
+    }
+}
+
+fn overdue(operation: &'static str) -> StoreError {
+    StoreError::Unavailable(format!("the database did not answer in time during: {operation}"))
+}
+
 /// Parameters of a statement.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -62,7 +77,9 @@ impl Session {
         let deadline = patience.deadline();
         // However long the work may take, a database that cannot be reached is known at once.
         match timeout_at(Patience::Answer.deadline(), pool.get()).await {
-            Ok(Ok(connection)) => Ok(Self { connection: Some(connection), deadline, is_overdue: AtomicBool::new(false) }),
+            Ok(Ok(connection)) => {
+                Ok(Self { connection: Some(connection), deadline, is_overdue: AtomicBool::new(false) })
+            }
             Ok(Err(error)) => Err(failure::translate_pool(&error)),
             Err(_elapsed) => Err(StoreError::Unavailable(format!(
                 "no connection became free within {ANSWER_DEADLINE_MS} ms ({} in use of at most {})",
@@ -147,7 +164,8 @@ impl Session {
 
     /// Whether a statement is still unanswered or the connection is lost, so that nothing more can be asked on it.
     pub(super) fn is_broken(&self) -> bool {
-        self.is_overdue.load(Ordering::Relaxed) || self.connection.as_ref().is_none_or(|connection| connection.is_closed())
+        self.is_overdue.load(Ordering::Relaxed)
+            || self.connection.as_ref().is_none_or(|connection| connection.is_closed())
     }
 
     async fn within<T>(
@@ -160,7 +178,7 @@ impl Session {
             Ok(Err(error)) => Err(failure::translate(operation, &error)),
             Err(_elapsed) => {
                 self.is_overdue.store(true, Ordering::Relaxed);
-                Err(StoreError::Unavailable(format!("the database did not answer in time during: {operation}")))
+                Err(overdue(operation))
             }
         }
     }

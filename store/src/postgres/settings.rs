@@ -23,7 +23,8 @@ impl PostgresStore {
     /// When the database is away or too slow.
     pub async fn pin_setting(&self, key: &str, value: &str) -> Result<String, StoreError> {
         for _attempt in 0..PIN_ATTEMPTS_MAX {
-            let rows = self.query(Patience::Answer, "pinning a setting", statements::SETTING_PIN, &[&key, &value]).await?;
+            let rows =
+                self.query(Patience::Answer, "pinning a setting", statements::SETTING_PIN, &[&key, &value]).await?;
             if let Some(row) = rows.first() {
                 return column(row, 0);
             }

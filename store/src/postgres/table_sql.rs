@@ -28,7 +28,12 @@ pub(super) struct TableStatements {
 }
 
 impl TableStatements {
-    pub(super) fn get(&self, mirror: &MirrorSchema, table: &Table, statement: Statement) -> Result<Arc<str>, StoreError> {
+    pub(super) fn get(
+        &self,
+        mirror: &MirrorSchema,
+        table: &Table,
+        statement: Statement,
+    ) -> Result<Arc<str>, StoreError> {
         let key = (table.index, statement);
         if let Some(sql) = self.built.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(sql));
@@ -87,6 +92,7 @@ struct Builder<'a> {
     version_rank: String,
     source_event: String,
     synced_at: Vec<String>,
+    updated_at: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
@@ -109,6 +115,7 @@ impl<'a> Builder<'a> {
             version_rank: one(Meta::VersionRank)?,
             source_event: one(Meta::SourceEvent)?,
             synced_at: all(Meta::SyncedAt),
+            updated_at: all(Meta::UpdatedAt),
         })
     }
 
@@ -128,8 +135,9 @@ impl<'a> Builder<'a> {
     /// they neither need a rewrite of the whole table nor fall back behind what that engine knew.
     fn stored_time(&self) -> String {
         let mut alternatives = vec![format!("stored.{}", self.version_time)];
-        alternatives.extend(self.synced_at.iter().map(|column| format!("floor(extract(epoch FROM stored.{column}))::bigint")));
-        format!("coalesce({}, -9223372036854775807)", alternatives.join(", "))
+        alternatives
+            .extend(self.synced_at.iter().map(|column| format!("floor(extract(epoch FROM stored.{column}))::bigint")));
+        format!("coalesce({}, '-9223372036854775808'::bigint)", alternatives.join(", "))
     }
 
     /// Version of a stored row, for comparing. Without a rank of its own it is less than every event of its second.
@@ -262,7 +270,7 @@ impl<'a> Builder<'a> {
 
     fn states(&self) -> String {
         format!(
-            "SELECT stored.\"id\", {}, coalesce(stored.{}, 0)::smallint, coalesce(stored.{}, ''), coalesce(stored.{}::text, '{{}}') \
+            "SELECT stored.\"id\", {}, coalesce(stored.{}, 0)::smallint, coalesce(stored.{}, ''), coalesce(stored.{}::text, 'null') \
              FROM {} AS stored WHERE stored.\"id\" = ANY($1) ORDER BY stored.\"id\" FOR UPDATE",
             self.stored_time(),
             self.version_rank,
@@ -283,7 +291,9 @@ impl<'a> Builder<'a> {
     }
 
     fn prune_children(&self, parent_column: usize, orphans: Orphans) -> Result<String, StoreError> {
-        let missing = || StoreError::Configuration(format!("the catalogue's table {} has no such parent column", self.table.name));
+        let missing = || {
+            StoreError::Configuration(format!("the catalogue's table {} has no such parent column", self.table.name))
+        };
         let parent = quote(&self.table.columns.get(parent_column).ok_or_else(missing)?.name);
         let lost = format!(
             "WITH lists AS (SELECT unnest($1::text[]) AS parent, unnest($2::bigint[]) AS time, unnest($3::smallint[]) AS rank), \
@@ -296,9 +306,10 @@ impl<'a> Builder<'a> {
         );
         Ok(match orphans {
             Orphans::Flag => format!(
-                "{lost} UPDATE {} AS child SET \"deleted\" = true FROM lost WHERE child.\"id\" = lost.\"id\" \
+                "{lost} UPDATE {} AS child SET \"deleted\" = true{} FROM lost WHERE child.\"id\" = lost.\"id\" \
                  AND child.\"deleted\" IS NOT TRUE",
-                self.target
+                self.target,
+                self.updated_at.iter().map(|column| format!(", {column} = now()")).collect::<String>()
             ),
             Orphans::Remove | Orphans::Keep => {
                 format!("{lost} DELETE FROM {} AS child USING lost WHERE child.\"id\" = lost.\"id\"", self.target)

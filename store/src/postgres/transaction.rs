@@ -8,7 +8,7 @@ use billhook_core::table::{Orphans, Table};
 
 use super::encode::Array;
 use super::inbox::stored_delivery;
-use super::row_parameters::RowParameters;
+use super::row_parameters::{RowParameters, check_shape};
 use super::rows::version;
 use super::session::{Parameters, Patience, Session};
 use super::table_sql::{Statement, asks_for_tombstones};
@@ -73,7 +73,12 @@ impl PostgresTransaction {
         result
     }
 
-    async fn execute(&mut self, operation: &'static str, sql: &str, parameters: Parameters<'_>) -> Result<u64, StoreError> {
+    async fn execute(
+        &mut self,
+        operation: &'static str,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, StoreError> {
         self.session.renew(Patience::Answer);
         let result = self.session.execute(operation, sql, parameters).await;
         self.failed |= result.is_err();
@@ -123,6 +128,7 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn upsert(&mut self, table: &'static Table, rows: &[Row], guard: Guard) -> Result<Vec<bool>, StoreError> {
+        check_shape(table, rows)?;
         // One order on every node, whatever the database's collation: the server takes the row locks in the order of the rows.
         let mut sorted: Vec<&Row> = rows.iter().collect();
         sorted.sort_by(|one, other| one.id.cmp(&other.id));
@@ -143,10 +149,15 @@ impl Transaction for PostgresTransaction {
         Ok(ids.iter().map(|id| found.remove(id)).collect())
     }
 
-    async fn tombstones(&mut self, table: &'static Table, ids: &[String]) -> Result<Vec<Option<Tombstone>>, StoreError> {
+    async fn tombstones(
+        &mut self,
+        table: &'static Table,
+        ids: &[String],
+    ) -> Result<Vec<Option<Tombstone>>, StoreError> {
         let mut found = HashMap::new();
         for row in &self.query("reading tombstones", statements::TOMBSTONES_READ, &[&table.name, &ids]).await? {
-            let tombstone = Tombstone { time: column(row, 1)?, source_event: column(row, 2)?, base_time: column(row, 3)? };
+            let tombstone =
+                Tombstone { time: column(row, 1)?, source_event: column(row, 2)?, base_time: column(row, 3)? };
             found.insert(column::<String>(row, 0)?, tombstone);
         }
         Ok(ids.iter().map(|id| found.remove(id)).collect())
@@ -154,7 +165,8 @@ impl Transaction for PostgresTransaction {
 
     async fn bury(&mut self, table: &'static Table, tombstones: &[(String, Tombstone)]) -> Result<(), StoreError> {
         // Sorted for the order of locks, and one statement cannot write a row twice: the last one of an id stands.
-        let sorted: BTreeMap<&str, &Tombstone> = tombstones.iter().map(|(id, tombstone)| (id.as_str(), tombstone)).collect();
+        let sorted: BTreeMap<&str, &Tombstone> =
+            tombstones.iter().map(|(id, tombstone)| (id.as_str(), tombstone)).collect();
         let ids = Array::text(sorted.keys().map(|id| Some(*id)));
         let times = Array::bigint(sorted.values().map(|tombstone| Some(tombstone.time)));
         let events = Array::text(sorted.values().map(|tombstone| Some(tombstone.source_event.as_str())));
@@ -265,7 +277,8 @@ impl Transaction for PostgresTransaction {
                 *kept = mark;
             }
         }
-        let text = |field: fn(&DirtyMark) -> &String| Array::text(latest.values().map(|mark| Some(field(mark).as_str())));
+        let text =
+            |field: fn(&DirtyMark) -> &String| Array::text(latest.values().map(|mark| Some(field(mark).as_str())));
         let (objects, ids, accounts) = (text(|mark| &mark.object), text(|mark| &mark.id), text(|mark| &mark.account));
         let (reasons, events) = (text(|mark| &mark.reason), text(|mark| &mark.event_id));
         let times = Array::timestamps(latest.values().map(|mark| mark.not_before));

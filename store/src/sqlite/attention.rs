@@ -7,12 +7,13 @@ use super::inbox::{release, whole};
 use super::times;
 use crate::{DirtyMark, QuarantineEntry, QuarantineSummary};
 
-/// Marks objects for reading them again. The mark with the later time stands, with its reason and event.
+/// Marks objects for reading them again. An object has one mark for each event that caused one, so that the snapshot of a thin
+/// event settles no other doubt; of two such marks the later time stands.
 pub(super) fn mark_dirty(connection: &Connection, marks: &[DirtyMark]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO billhook_dirty AS stored (object, id, account, reason, event_id, not_before, marked_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (object, id) DO UPDATE SET account = excluded.account, \
-         reason = excluded.reason, event_id = excluded.event_id, not_before = excluded.not_before, \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (object, id, event_id) DO UPDATE SET \
+         account = excluded.account, reason = excluded.reason, not_before = excluded.not_before, \
          marked_at = excluded.marked_at WHERE excluded.not_before >= stored.not_before",
     )?;
     let marked_at = times::precise(times::now());

@@ -15,7 +15,7 @@ const BALLAST_BYTES: u64 = 16 * 1024 * 1024;
 /// Room that must remain beside a new ballast, in bytes.
 const BESIDE_BALLAST_BYTES: u64 = 4 * 1024 * 1024;
 /// Unused pages inside the database that count as room although the disk has none, in bytes.
-const UNUSED_PAGES_BYTES: u64 = 8 * 1024 * 1024;
+const UNUSED_PAGES_BYTES: u64 = 4 * 1024 * 1024;
 /// Zeros written at once, in bytes.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
@@ -56,6 +56,7 @@ impl Ballast {
         if !self.spent {
             return true;
         }
+        empty_log(connection);
         let back = self.create_if_room() || unused_bytes(connection) >= UNUSED_PAGES_BYTES;
         if back {
             tracing::info!("there is room for the database again");
@@ -94,6 +95,13 @@ impl Ballast {
 fn free_bytes(beside: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(beside.parent()?).ok()?;
     disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+/// Gives the log's room back to the disk, as far as nobody reads it. What fails here is tried again with the next job.
+fn empty_log(connection: &Connection) {
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(())) {
+        tracing::debug!(%error, "the write-ahead log could not be emptied on the full disk");
+    }
 }
 
 /// Bytes of pages that deleted rows left in the file.

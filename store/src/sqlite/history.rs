@@ -117,11 +117,11 @@ pub(super) fn unbury(connection: &Connection, table: &Table, ids: &[String]) -> 
     ids.iter().try_for_each(|id| statement.execute([&table.name, id]).map(|_changes| ()))
 }
 
-/// Reads contenders, object by object, oldest first.
+/// Reads contenders by object, oldest first.
 pub(super) fn contenders(connection: &Connection, table: &Table, ids: &[String]) -> rusqlite::Result<Vec<Contender>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT event_id, time FROM billhook_contenders WHERE table_name = ?1 AND id = ?2 ORDER BY time, event_id",
-    )?;
+    // Sorted below: with a sort inside, SQLite would parse the statement again at every execution.
+    let mut statement = connection
+        .prepare_cached("SELECT event_id, time FROM billhook_contenders WHERE table_name = ?1 AND id = ?2")?;
     let mut found = Vec::new();
     for id in ids {
         let contender = |row: &Row<'_>| {
@@ -131,6 +131,7 @@ pub(super) fn contenders(connection: &Connection, table: &Table, ids: &[String])
             found.push(contender?);
         }
     }
+    found.sort_by(|left, right| (&left.id, left.time, &left.event_id).cmp(&(&right.id, right.time, &right.event_id)));
     Ok(found)
 }
 

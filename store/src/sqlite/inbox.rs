@@ -94,18 +94,18 @@ pub(super) fn claim(connection: &Connection, sequences: &[i64]) -> rusqlite::Res
     Ok(claimed)
 }
 
-/// Puts deliveries back into the queue; returns how many of the ids exist.
+/// Puts deliveries back into the queue; returns how many of the ids exist. They wait since now: a replay of an old event must
+/// not look like an old backlog.
 pub(super) fn release(connection: &Connection, event_ids: &[String]) -> rusqlite::Result<u64> {
-    let mut find = connection.prepare_cached("SELECT sequence, received_at FROM billhook_inbox WHERE event_id = ?1")?;
+    let mut find = connection.prepare_cached("SELECT sequence FROM billhook_inbox WHERE event_id = ?1")?;
     let mut pending = connection.prepare_cached(
         "INSERT INTO billhook_pending (sequence, received_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
     )?;
+    let queued_at = times::precise(times::now());
     let mut found = 0;
     for event_id in event_ids {
-        let delivery =
-            find.query_row([event_id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).optional()?;
-        if let Some((sequence, received_at)) = delivery {
-            pending.execute(params![sequence, received_at])?;
+        if let Some(sequence) = find.query_row([event_id], |row| row.get::<_, i64>(0)).optional()? {
+            pending.execute(params![sequence, queued_at])?;
             found += 1;
         }
     }

@@ -251,3 +251,105 @@ fn pass(applies: bool, name: &'static str) {
         failpoint::hit(name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{connection, settings};
+
+    /// A writer on a database that may not grow beyond a few pages: SQLite's own way to a full disk.
+    fn small() -> (tempfile::TempDir, WriterThread) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = connection::prepare_file(&folder.path().join("a.db")).expect("a file");
+        let connection = connection::open_writer(&path).expect("a database");
+        connection
+            .execute_batch(
+                "CREATE TABLE billhook_settings (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID; \
+                 CREATE TABLE filler (bytes BLOB); PRAGMA max_page_count = 40",
+            )
+            .expect("tables");
+        let ballast = Ballast::new(&path, true);
+        (folder, WriterThread { connection, statements: Arc::new(Statements::new(&[])), ballast })
+    }
+
+    type Answer = oneshot::Receiver<Result<(), StoreError>>;
+
+    fn job(kind: Kind, sql: &'static str) -> (Box<dyn Job>, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let run = move |transaction: &mut SqliteTransaction<'_>| {
+            transaction.connection().execute_batch(sql).map_err(refused("a test"))
+        };
+        (Box::new(Task::new(kind, 0, run, reply)), answer)
+    }
+
+    fn answers<const COUNT: usize>(
+        writer: &mut WriterThread,
+        jobs: [(Kind, &'static str); COUNT],
+    ) -> [Result<(), StoreError>; COUNT] {
+        let mut waiting = Vec::new();
+        let mut queued = Vec::new();
+        for (kind, sql) in jobs {
+            let (job, answer) = job(kind, sql);
+            queued.push(job);
+            waiting.push(answer);
+        }
+        writer.commit(queued);
+        let answers: Vec<_> = waiting.into_iter().map(|mut answer| answer.try_recv().expect("answered")).collect();
+        answers.try_into().expect("one answer a job")
+    }
+
+    const FILL: &str = "INSERT INTO filler VALUES (zeroblob(1000000))";
+    const SET: &str = "INSERT INTO billhook_settings VALUES ('a', 'b')";
+
+    #[test]
+    fn on_a_full_disk_nobody_is_told_that_it_was_written() {
+        let (folder, mut writer) = small();
+        let [first, second] = answers(&mut writer, [(Kind::Upkeep, SET), (Kind::Inbox, FILL)]);
+        assert!(matches!(first, Err(StoreError::Full(_))), "{first:?}");
+        assert!(matches!(second, Err(StoreError::Full(_))), "{second:?}");
+        assert_eq!(settings::read(&writer.connection, "a").expect("readable"), None);
+        assert!(!folder.path().join("a.db.ballast").exists());
+
+        // The real disk has room, so the reserve comes back and small things can be written.
+        let [again] = answers(&mut writer, [(Kind::Inbox, SET)]);
+        again.expect("written");
+        assert!(folder.path().join("a.db.ballast").exists());
+    }
+
+    #[test]
+    fn a_failing_job_is_undone_alone() {
+        let (_folder, mut writer) = small();
+        let broken = "INSERT INTO filler VALUES (zeroblob(10)); SELECT * FROM missing";
+        let [broken, whole] = answers(&mut writer, [(Kind::Apply, broken), (Kind::Upkeep, SET)]);
+        assert!(matches!(broken, Err(StoreError::Refused { .. })), "{broken:?}");
+        whole.expect("written");
+        let count: i64 =
+            writer.connection.query_row("SELECT count(*) FROM filler", [], |row| row.get(0)).expect("counted");
+        assert_eq!(count, 0);
+        assert_eq!(settings::read(&writer.connection, "a").expect("readable").as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn when_the_commit_fails_all_are_told() {
+        let (_folder, mut writer) = small();
+        // A deferred constraint is found out by COMMIT.
+        let setup = "PRAGMA foreign_keys = on; CREATE TABLE parent (id INTEGER PRIMARY KEY); \
+                     CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)";
+        writer.connection.execute_batch(setup).expect("tables");
+        let orphan = "INSERT INTO child VALUES (7)";
+        let [set, orphan] = answers(&mut writer, [(Kind::Upkeep, SET), (Kind::Apply, orphan)]);
+        assert!(set.is_err() && orphan.is_err(), "{set:?} {orphan:?}");
+        assert_eq!(settings::read(&writer.connection, "a").expect("readable"), None);
+        let [after] = answers(&mut writer, [(Kind::Upkeep, SET)]);
+        after.expect("the writer goes on");
+    }
+
+    #[test]
+    fn a_job_nobody_waits_for_is_not_run() {
+        let (_folder, mut writer) = small();
+        let (abandoned, answer) = job(Kind::Upkeep, SET);
+        drop(answer);
+        writer.commit(vec![abandoned]);
+        assert_eq!(settings::read(&writer.connection, "a").expect("readable"), None);
+    }
+}

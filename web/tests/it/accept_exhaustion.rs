@@ -19,7 +19,7 @@ const LISTENING: &str = "LISTENING ";
 const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
-#[ignore = "the server of the other test, which starts it"]
+#[ignore = "started by another test: it is the server of that one"]
 async fn server_with_few_descriptors() {
     if std::env::var_os(CHILD).is_none() {
         return;
@@ -107,7 +107,7 @@ async fn without_descriptors_the_server_rests_and_recovers() {
     let before = server.ticks();
     assert!(tokio::time::timeout(window, late.reply()).await.is_err(), "all descriptors are in use");
     let used_ms = (server.ticks() - before) * 10;
-    assert!(used_ms < 500, "the accept loop used {used_ms} ms of processor time in {window:?}");
+    assert!(used_ms < 100, "the accept loop used {used_ms} ms of processor time in {window:?}");
     drop(busy);
     assert_eq!(late.reply().await.expect("an answer").status, 200);
 }

@@ -3,6 +3,7 @@
 //! For each store four lines: `start` (on an existing database), `idle`, `steady` (a fixed rate, open loop) and `saturated`
 //! (as fast as it goes at a fixed concurrency, closed loop). The steady phase comes first, so that its memory figure is its own.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +17,9 @@ use crate::shell::{self, Flags};
 
 /// The flags, for the usage message.
 pub(super) const FLAGS: &str = "[--store postgres|sqlite|both] [--concurrency 64] [--seconds 60] [--rate 500] \
-                                [--steady-seconds 20] [--json]";
+                                [--steady-seconds 20] [--binary path] [--json]
+
+Without --binary the release is built and measured. --json leaves nothing but the JSON lines: no progress on stderr.";
 
 /// Longest phase, in seconds: the signatures made before a phase must stay within the tolerance of 300 s.
 const SECONDS_MAX: u64 = 240;
@@ -37,12 +40,17 @@ struct Settings {
     rate: u64,
     steady_seconds: u64,
     stores: Vec<&'static str>,
+    binary: Option<PathBuf>,
     quiet: bool,
 }
 
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let flags = Flags::parse(arguments, &["store", "concurrency", "seconds", "rate", "steady-seconds"], &["json"])?;
+        let flags = Flags::parse(
+            arguments,
+            &["store", "concurrency", "seconds", "rate", "steady-seconds", "binary"],
+            &["json"],
+        )?;
         let stores = match flags.text("store").unwrap_or("both") {
             "postgres" => vec!["postgres"],
             "sqlite" => vec!["sqlite"],
@@ -55,8 +63,17 @@ impl Settings {
             rate: flags.number("rate", 500, 1..=RATE_MAX)?,
             steady_seconds: flags.number("steady-seconds", 20, 1..=SECONDS_MAX)?,
             stores,
+            binary: flags.text("binary").map(|path| shell::root().join(path)),
             quiet: flags.text("json").is_some(),
         })
+    }
+
+    fn binary(&self) -> Result<PathBuf> {
+        if let Some(binary) = &self.binary {
+            return Ok(binary.clone());
+        }
+        self.progress("building the release");
+        shell::build_release()
     }
 
     fn progress(&self, text: &str) {
@@ -69,8 +86,7 @@ impl Settings {
 /// Runs the command with the arguments behind its name.
 pub(super) fn run(arguments: &[String]) -> Result<()> {
     let settings = Settings::parse(arguments)?;
-    settings.progress("building the release");
-    let binary = shell::build_billhook(true)?;
+    let binary = settings.binary()?;
     let directory = tempfile::Builder::new().prefix("billhook-bench-").tempdir()?;
     let syncs = disk::syncs_per_second(directory.path())?;
     settings.progress(&format!("the disk does {syncs:.0} syncs of 4 KiB a second"));

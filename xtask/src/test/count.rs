@@ -1,5 +1,9 @@
 //! Adding up what the test runners say.
 
+/// Start of the reason with which a test is marked as ignored that another test runs in a process of its own: it is not
+/// skipped.
+const RUN_BY_ANOTHER: &str = "started by another test";
+
 /// Results of one or more runs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
@@ -27,7 +31,9 @@ impl Count {
         if let Some(result) = line.strip_prefix("test result: ") {
             self.passed += number_before(result, " passed");
             self.failed += number_before(result, " failed");
-        } else if let Some((name, reason)) = ignored_test(line) {
+        } else if let Some((name, reason)) = ignored_test(line)
+            && !reason.starts_with(RUN_BY_ANOTHER)
+        {
             self.skipped.push(format!("{name}: {reason}"));
         }
     }
@@ -68,6 +74,7 @@ mod tests {
         for line in [
             "test a ... ok",
             "test b::c ... ignored, needs a camera",
+            "test b::d ... ignored, started by another test: it is the server of that one",
             "test result: FAILED. 18 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.87s",
             "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         ] {

@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(arguments.len() <= 1, "usage: cargo xtask test [filter]");
     let filter = arguments.first().map(String::as_str);
     let server = TestServer::start()?;
-    let binary = shell::build_billhook(false)?;
+    let binary = shell::build_tests()?;
     let mut total = Count::default();
     total.add(rust::run(filter, &server, &binary)?);
     total.add(node::run(filter, &server, &binary)?);

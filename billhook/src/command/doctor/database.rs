@@ -4,8 +4,8 @@ use billhook_store::{Backlog, EventFilter, EventSummary, Role, SchemaState, Stor
 use jiff::Timestamp;
 
 use super::Findings;
-use crate::settings::configuration::{Configuration, Mode};
-use crate::settings::database::{Database, PostgresUrl};
+use crate::settings::configuration::{Configuration, Mode, Transport};
+use crate::settings::database::Database;
 
 /// Newest deliveries that are looked at for the clock.
 const DELIVERIES_LOOKED_AT: usize = 50;
@@ -18,13 +18,12 @@ const QUARANTINE_COUNTED_MAX: usize = 1_000;
 
 /// Checks the database.
 pub async fn check(configuration: &Configuration, findings: &mut Findings) {
-    match &configuration.database {
-        Database::Postgres(url) => check_tls(configuration, url, findings),
-        Database::Sqlite { path } if !path.exists() => {
-            let what = format!("{} does not exist yet", path.display());
-            return findings.warn(what, "`billhook serve` or `billhook migrate` makes it");
-        }
-        Database::Sqlite { .. } => {}
+    check_transport(configuration, findings);
+    if let Database::Sqlite { path } = &configuration.database
+        && !path.exists()
+    {
+        let what = format!("{} does not exist yet", path.display());
+        return findings.warn(what, "`billhook serve` or `billhook migrate` makes it");
     }
     let store = match crate::database::open(configuration, Role::Tool).await {
         Ok(store) => store,
@@ -42,22 +41,15 @@ pub async fn check(configuration: &Configuration, findings: &mut Findings) {
     store.close().await;
 }
 
-/// A password and customers' data must not cross a network in the clear, nor go to whoever answers.
-fn check_tls(configuration: &Configuration, url: &PostgresUrl, findings: &mut Findings) {
-    if url.is_local {
-        return findings.ok("PostgreSQL is on this machine, where TLS is not needed");
-    }
-    match configuration.postgres.sslmode.or(url.sslmode.as_deref()).unwrap_or("prefer") {
-        "verify-full" => findings.ok("the connection to PostgreSQL is encrypted, and the server is verified"),
-        "verify-ca" => findings.ok("the connection to PostgreSQL is encrypted, and its authority is verified"),
-        "require" => findings.warn(
-            "the connection to PostgreSQL is encrypted, and the server is not verified",
-            "use sslmode=verify-full in the database URL",
-        ),
-        mode => findings.warn(
-            format!("the connection to a remote PostgreSQL may be in the clear (sslmode={mode})"),
-            "use sslmode=verify-full in the database URL",
-        ),
+fn check_transport(configuration: &Configuration, findings: &mut Findings) {
+    let action = "use sslmode=verify-full in the database URL";
+    match configuration.transport() {
+        Transport::SameMachine => findings.ok("the database is on this machine, where TLS is not needed"),
+        Transport::Verified => findings.ok("the connection to the database is encrypted, and the server is verified"),
+        Transport::Unverified => {
+            findings.warn("the connection to the database is encrypted, and the server is not verified", action);
+        }
+        Transport::MaybeClear => findings.warn("the connection to the remote database may be in the clear", action),
     }
 }
 

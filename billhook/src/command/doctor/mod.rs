@@ -108,7 +108,7 @@ fn told(finding: &Finding) -> String {
         Level::Warn => "warn",
         Level::Fail => "FAIL",
     };
-    let what = output::printable(&crate::redact::redact(&finding.what));
+    let what = output::printable(&billhook_core::redact::redact(&finding.what));
     let line = format!("{level:<6}{what}");
     if finding.action.is_empty() { line } else { format!("{line}  ->  {}", output::printable(&finding.action)) }
 }

@@ -32,6 +32,9 @@ EXCEPTION
 END
 $$
 ---
+-- Compressed, but beside the row as long as both fit in one page: a second table for large values costs more than it saves here.
+ALTER TABLE billhook.inbox ALTER COLUMN raw SET STORAGE MAIN
+---
 -- For "every delivery about this object", newest first.
 CREATE INDEX inbox_object_id_idx ON billhook.inbox (object_id, sequence) WHERE object_id <> ''
 ---
@@ -74,7 +77,7 @@ CREATE TABLE billhook.dirty (
     event_id text COLLATE "C" NOT NULL,
     not_before timestamptz NOT NULL,
     marked_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (object, id)
+    PRIMARY KEY (object, id, event_id)
 )
 ---
 CREATE INDEX dirty_not_before_idx ON billhook.dirty (not_before)

@@ -61,7 +61,7 @@ CREATE TABLE billhook_dirty (
     event_id   TEXT     NOT NULL,
     not_before DATETIME NOT NULL,
     marked_at  DATETIME NOT NULL,
-    PRIMARY KEY (object, id)
+    PRIMARY KEY (object, id, event_id)
 ) WITHOUT ROWID;
 
 CREATE INDEX billhook_dirty_not_before_idx ON billhook_dirty (not_before);

@@ -1,0 +1,64 @@
+//! Objects that have to be read again, and when.
+
+use billhook_store::DirtyMark;
+
+use crate::harness::{at, texts};
+
+fn mark(id: &str, reason: &str, event_id: &str, not_before: i64) -> DirtyMark {
+    DirtyMark {
+        object: "thing".to_owned(),
+        id: id.to_owned(),
+        account: "acct_1".to_owned(),
+        reason: reason.to_owned(),
+        event_id: event_id.to_owned(),
+        not_before: at(not_before),
+    }
+}
+
+on_both! {
+    async fn marks_are_due_in_their_time(database) {
+        let database = database.migrated().await;
+        let (early, late) = (mark("b", "tie", "evt_1", 100), mark("a", "thin_event", "evt_2", 200));
+        database.mark_dirty(vec![late.clone(), early.clone()]).await;
+        assert_eq!(database.store.due_dirty(at(99), 10).await.expect("read"), []);
+        assert_eq!(database.store.due_dirty(at(100), 10).await.expect("read"), std::slice::from_ref(&early));
+        assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read"), [early.clone(), late]);
+        assert_eq!(database.store.due_dirty(at(999), 1).await.expect("read"), [early]);
+    }
+
+    async fn a_second_mark_keeps_the_later_time(database) {
+        let database = database.migrated().await;
+        database.mark_dirty(vec![mark("a", "tie", "evt_1", 100)]).await;
+        database.mark_dirty(vec![mark("a", "tie", "evt_1", 300)]).await;
+        database.mark_dirty(vec![mark("a", "tie", "evt_1", 200)]).await;
+        let due = database.store.due_dirty(at(999), 10).await.expect("read");
+        assert_eq!(due.iter().map(|due| due.not_before).collect::<Vec<_>>(), [at(300)]);
+    }
+
+    async fn settling_a_thin_event_keeps_the_mark_of_a_tie(database) {
+        let database = database.migrated().await;
+        let tie = mark("a", "tie", "", 100);
+        database.mark_dirty(vec![tie.clone()]).await;
+        database.mark_dirty(vec![mark("a", "thin_event", "evt_1", 300)]).await;
+        database.clear_dirty_of_events(texts(&["evt_1"])).await;
+        assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read"), [tie]);
+    }
+
+    async fn marks_are_cleared_by_object(database) {
+        let database = database.migrated().await;
+        let other = DirtyMark { object: "owner".to_owned(), ..mark("a", "tie", "evt_1", 100) };
+        database.mark_dirty(vec![mark("a", "tie", "evt_1", 100), other.clone()]).await;
+        database.clear_dirty(vec![("thing".to_owned(), "a".to_owned()), ("thing".to_owned(), "missing".to_owned())]).await;
+        assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read"), [other]);
+    }
+
+    async fn marks_are_cleared_by_the_event_that_settles_them(database) {
+        let database = database.migrated().await;
+        let unnamed = mark("c", "truncated_list", "", 100);
+        let marks = vec![mark("a", "thin_event", "evt_1", 100), mark("b", "thin_event", "evt_2", 100), unnamed.clone()];
+        database.mark_dirty(marks).await;
+        database.clear_dirty_of_events(texts(&["evt_1", "evt_9", ""])).await;
+        let due = database.store.due_dirty(at(999), 10).await.expect("read");
+        assert_eq!(due, [mark("b", "thin_event", "evt_2", 100), unnamed]);
+    }
+}
