@@ -162,15 +162,18 @@ impl Shared {
         Ok(())
     }
 
-    /// The mode of the database: configured, remembered, or decided by the first delivery that names one.
+    /// The mode of the database: configured, remembered, or decided by the first delivery that names one. A delivery that is
+    /// refused decides nothing: one of a connected account could turn the database away from its own.
     async fn policy(&self, committed: &[Committed]) -> Result<Policy, StoreError> {
-        if self.livemode.get().is_none()
-            && let Some(livemode) = committed.iter().find_map(|one| envelope_of(one)?.livemode)
+        let mut policy = Policy { livemode: self.livemode.get().copied(), account: self.options.account.clone() };
+        if policy.livemode.is_none()
+            && let Some(livemode) = committed.iter().find_map(|one| deciding_mode(one, &policy))
         {
             let pinned = self.store.pin_setting("mode", if livemode { "live" } else { "test" }).await?;
             let _ = self.livemode.set(pinned == "live");
+            policy.livemode = self.livemode.get().copied();
         }
-        Ok(Policy { livemode: self.livemode.get().copied(), account: self.options.account.clone() })
+        Ok(policy)
     }
 
     async fn transact(&self, committed: &[Committed], policy: &Policy) -> Result<(), StoreError> {
@@ -284,6 +287,9 @@ impl Shared {
 /// Attempts of a batch that collided with another node's before it waits in the database.
 const CONFLICT_ATTEMPTS_MAX: u32 = 5;
 
-fn envelope_of(committed: &Committed) -> Option<&Envelope> {
-    committed.envelope.as_ref()
+/// The mode of a delivery that this database takes.
+fn deciding_mode(committed: &Committed, undecided: &Policy) -> Option<bool> {
+    let livemode = committed.envelope.as_ref()?.livemode?;
+    let interpreted = interpret(&committed.delivery, committed.envelope.clone(), undecided);
+    (!matches!(interpreted.meaning, Meaning::Refused)).then_some(livemode)
 }

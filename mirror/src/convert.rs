@@ -7,7 +7,7 @@ use billhook_core::table::{Column, ColumnType, Expression, Segment};
 use serde_json::value::RawValue;
 
 use crate::object::{Fields, text_of};
-use crate::projection::Simple;
+use crate::projection::{ID_BYTES_MAX, Simple};
 
 /// A converted value.
 #[derive(Debug, PartialEq)]
@@ -56,7 +56,9 @@ fn reference(raw: &RawValue) -> Converted {
     if raw.get() == "null" {
         return Converted::Value(Value::Null);
     }
-    id_of(raw).map_or(Converted::Mismatch, |id| Converted::Value(Value::Text(id)))
+    // Longer than any id can be: no row has it, and the index of the column could not hold it.
+    let id = id_of(raw).filter(|id| id.len() <= ID_BYTES_MAX);
+    id.map_or(Converted::Mismatch, |id| Converted::Value(Value::Text(id)))
 }
 
 fn at(path: &[Segment], fields: &Fields<'_>, convert: impl FnOnce(&RawValue) -> Converted) -> Converted {
@@ -120,7 +122,7 @@ fn value(column: &Column, raw: &RawValue) -> Converted {
     }
     let converted = match column.column_type {
         ColumnType::Json => Some(Value::Json(text.to_owned())),
-        ColumnType::Text => text_value(&column.name, raw),
+        ColumnType::Text => text_value(&column.name, raw).filter(|text| fits_index(column, text)),
         ColumnType::BigInt => integer(raw).map(Value::BigInt),
         ColumnType::Boolean => text.parse().ok().map(Value::Boolean),
         ColumnType::Numeric | ColumnType::Double => decimal(raw).map(Value::Decimal),
@@ -128,6 +130,13 @@ fn value(column: &Column, raw: &RawValue) -> Converted {
         ColumnType::Timestamp => None,
     };
     converted.map_or(Converted::Mismatch, Converted::Value)
+}
+
+/// Greatest length of a text in an indexed column, in bytes: an entry of PostgreSQL's index ends at 2,704.
+const INDEXED_TEXT_BYTES_MAX: usize = 2_000;
+
+fn fits_index(column: &Column, text: &Value) -> bool {
+    !column.indexed || !matches!(text, Value::Text(text) if text.len() > INDEXED_TEXT_BYTES_MAX)
 }
 
 /// Text columns of the existing engines that hold JSON (`payment_intents`, `plans`, `reviews`).
@@ -160,4 +169,34 @@ fn decimal(raw: &RawValue) -> Option<String> {
     let finite = text.parse::<f64>().is_ok_and(f64::is_finite);
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     (finite && plain && text.len() <= DECIMAL_BYTES_MAX).then(|| text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use billhook_core::table::Source;
+
+    use super::*;
+
+    fn text_column(indexed: bool) -> Column {
+        Column { name: "status".into(), column_type: ColumnType::Text, indexed, source: Source::Null }
+    }
+
+    fn quoted(bytes: usize) -> Box<RawValue> {
+        RawValue::from_string(format!("{:?}", "x".repeat(bytes))).unwrap()
+    }
+
+    #[test]
+    fn a_text_too_long_for_an_index_is_null_there_and_kept_elsewhere() {
+        let (longest, longer) = (quoted(INDEXED_TEXT_BYTES_MAX), quoted(INDEXED_TEXT_BYTES_MAX + 1));
+        assert_ne!(simple(&text_column(true), Simple::Value, &longest), Converted::Mismatch);
+        assert_eq!(simple(&text_column(true), Simple::Value, &longer), Converted::Mismatch);
+        assert_ne!(simple(&text_column(false), Simple::Value, &longer), Converted::Mismatch);
+    }
+
+    #[test]
+    fn a_reference_is_no_longer_than_an_id() {
+        let column = text_column(false);
+        assert_ne!(simple(&column, Simple::Id, &quoted(ID_BYTES_MAX)), Converted::Mismatch);
+        assert_eq!(simple(&column, Simple::Id, &quoted(ID_BYTES_MAX + 1)), Converted::Mismatch);
+    }
 }

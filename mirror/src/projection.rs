@@ -77,7 +77,7 @@ pub enum NoRow {
 const SINGLETON_ID: &str = "self";
 
 /// Greatest length of a primary key, in bytes: PostgreSQL's index rows end at 8191, Stripe's ids at 255.
-const ID_BYTES_MAX: usize = 255;
+pub(crate) const ID_BYTES_MAX: usize = 255;
 
 /// Projects an object. `object` is sanitised JSON text.
 ///

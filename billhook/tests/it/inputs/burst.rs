@@ -35,31 +35,41 @@ fn send(mirror: &Mirror, generator: &Generator, next: &AtomicU64, created: i64) 
 
 #[test]
 fn a_burst_is_acknowledged_or_refused_and_nothing_is_swallowed() {
-    Mirror::on_each("a_burst", |settings| settings, |mirror| {
-        let (generator, next, created) = (Generator::new(random::number()), AtomicU64::new(0), now());
-        let started = Instant::now();
-        let acknowledged: Vec<u64> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..CONNECTIONS).map(|_| scope.spawn(|| send(mirror, &generator, &next, created))).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-        });
-        let sent = started.elapsed();
-        mirror.settle();
-        let (dialect, applied) = (mirror.dialect(), started.elapsed());
-        println!("{} of {EVENTS} acknowledged in {sent:.1?}, applied after {applied:.1?} on {dialect}", acknowledged.len());
-        assert!(!acknowledged.is_empty());
-        let stored = mirror.number(&format!("SELECT count(*) AS stored FROM {}", mirror.own("inbox")));
-        assert!(stored >= acknowledged.len() as i64, "{stored} stored on {dialect}");
-        for (position, table) in ["customers", "charges", "invoices"].into_iter().enumerate() {
-            let numbers = acknowledged.iter().filter(|number| **number % 3 == position as u64);
-            let ids: Vec<String> =
-                numbers.map(|number| format!("'{}'", generator.event(*number, created).object_id)).collect();
-            for ids in ids.chunks(IDS_AT_ONCE) {
-                let statement =
-                    format!("SELECT count(*) AS found FROM {} WHERE id IN ({})", mirror.table(table), ids.join(","));
-                assert_eq!(mirror.number(&statement), ids.len() as i64, "{table} on {dialect}");
+    Mirror::on_each(
+        "a_burst",
+        |settings| settings,
+        |mirror| {
+            let (generator, next, created) = (Generator::new(random::number()), AtomicU64::new(0), now());
+            let started = Instant::now();
+            let acknowledged: Vec<u64> = std::thread::scope(|scope| {
+                let threads: Vec<_> =
+                    (0..CONNECTIONS).map(|_| scope.spawn(|| send(mirror, &generator, &next, created))).collect();
+                threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+            });
+            let sent = started.elapsed();
+            mirror.settle();
+            let (dialect, applied) = (mirror.dialect(), started.elapsed());
+            println!(
+                "{} of {EVENTS} acknowledged in {sent:.1?}, applied after {applied:.1?} on {dialect}",
+                acknowledged.len()
+            );
+            assert!(!acknowledged.is_empty());
+            let stored = mirror.number(&format!("SELECT count(*) AS stored FROM {}", mirror.own("inbox")));
+            assert!(stored >= acknowledged.len() as i64, "{stored} stored on {dialect}");
+            for (position, table) in ["customers", "charges", "invoices"].into_iter().enumerate() {
+                let numbers = acknowledged.iter().filter(|number| **number % 3 == position as u64);
+                let ids: Vec<String> =
+                    numbers.map(|number| format!("'{}'", generator.event(*number, created).object_id)).collect();
+                for ids in ids.chunks(IDS_AT_ONCE) {
+                    let statement = format!(
+                        "SELECT count(*) AS found FROM {} WHERE id IN ({})",
+                        mirror.table(table),
+                        ids.join(",")
+                    );
+                    assert_eq!(mirror.number(&statement), ids.len() as i64, "{table} on {dialect}");
+                }
             }
-        }
-        assert_eq!(mirror.quarantine(), [], "on {dialect}");
-    });
+            assert_eq!(mirror.quarantine(), [], "on {dialect}");
+        },
+    );
 }

@@ -107,7 +107,7 @@ fn shows(mirror: &Mirror, kind: Kind, wanted: &Value, found: &Value) -> bool {
         (Kind::Text, Value::Object(_)) => found.is_string() && (*found == wanted["id"] || parsed(found) == *wanted),
         (Kind::Text, Value::Array(_)) => found.is_null(),
         (Kind::Text, Value::String(_)) => found == wanted,
-        (Kind::Text, _) => *found == wanted.to_string(),
+        (Kind::Text, _) => found.as_str() == Some(&wanted.to_string()),
         (Kind::Integer, Value::String(text)) => *found == text.parse::<i64>().map_or(Value::Null, Value::from),
         (Kind::Integer, Value::Number(number)) => *found == number.as_i64().map_or(Value::Null, Value::from),
         (Kind::Decimal, Value::String(text)) => number(found) == text.parse::<f64>().ok(),
@@ -169,15 +169,16 @@ fn derived(table: &str, column: &str, object: &Value) -> Option<Value> {
         ("invoice_line_items", "subscription_item") => at("/parent/subscription_item_details/subscription_item"),
         ("invoice_line_items", "invoice_item") => at("/parent/invoice_item_details/invoice_item")
             .or_else(|| at("/parent/subscription_item_details/invoice_item")),
-        ("invoice_line_items", "proration") => at("/parent/subscription_item_details/proration")
-            .or_else(|| at("/parent/invoice_item_details/proration")),
+        ("invoice_line_items", "proration") => {
+            at("/parent/subscription_item_details/proration").or_else(|| at("/parent/invoice_item_details/proration"))
+        }
         _ => None,
     }
 }
 
-/// SQLite keeps JSON as text.
+/// SQLite keeps JSON as text, and a JSON number as a number.
 pub fn as_json(mirror: &Mirror, found: &Value) -> Value {
-    if mirror.is_postgres() { found.clone() } else { parsed(found) }
+    if mirror.is_postgres() || found.is_number() { found.clone() } else { parsed(found) }
 }
 
 fn parsed(found: &Value) -> Value {

@@ -146,7 +146,12 @@ fn g_amounts_beyond_32_bits_are_kept() {
             let mut object = json!({ "id": id, "object": kind, "currency": "idr" });
             object[column] = 3_000_000_000_i64.into();
             deliver(mirror, event_type, 0, object);
-            assert_eq!(mirror.column(table, &id, column), 3_000_000_000_i64, "{table}.{column} on {}", mirror.dialect());
+            assert_eq!(
+                mirror.column(table, &id, column),
+                3_000_000_000_i64,
+                "{table}.{column} on {}",
+                mirror.dialect()
+            );
         }
     });
 }
@@ -156,7 +161,9 @@ fn h_the_period_is_found_where_current_versions_keep_it() {
     Mirror::shared("defect H", |mirror| {
         let id = fresh_id("sub_");
         let mut object = subscription(&id, "active", &["si_a", "si_b"], false);
-        for (at, (start, end)) in [(1_700_000_000, 1_702_592_000), (1_699_000_000, 1_701_592_000)].into_iter().enumerate() {
+        for (at, (start, end)) in
+            [(1_700_000_000, 1_702_592_000), (1_699_000_000, 1_701_592_000)].into_iter().enumerate()
+        {
             object["items"]["data"][at]["current_period_start"] = start.into();
             object["items"]["data"][at]["current_period_end"] = end.into();
         }
@@ -210,7 +217,8 @@ fn k_a_checkout_session_needs_no_answer_from_stripe() {
     };
     Mirror::on_each("defect K", settings, |mirror| {
         let id = fresh_id("cs_test_");
-        let session = json!({ "id": id, "object": "checkout.session", "status": "complete", "customer": "cus_unknown" });
+        let session =
+            json!({ "id": id, "object": "checkout.session", "status": "complete", "customer": "cus_unknown" });
         deliver(mirror, "checkout.session.completed", 0, session);
         assert_eq!(mirror.column("checkout_sessions", &id, "status"), "complete", "on {}", mirror.dialect());
     });

@@ -145,7 +145,13 @@ impl Mirror {
 
     /// One row of a mirrored table.
     pub fn row(&self, table: &str, id: &str) -> Option<Value> {
-        let mut rows = self.query(&format!("SELECT * FROM {} WHERE id = {}", self.table(table), literal(id)));
+        self.row_of(table, id, &["*"])
+    }
+
+    /// Some columns of one row of a mirrored table.
+    pub fn row_of(&self, table: &str, id: &str, columns: &[&str]) -> Option<Value> {
+        let (columns, table_name) = (columns.join(", "), self.table(table));
+        let mut rows = self.query(&format!("SELECT {columns} FROM {table_name} WHERE id = {}", literal(id)));
         assert!(rows.len() <= 1, "{table} has {} rows with id {id}", rows.len());
         rows.pop()
     }
@@ -158,7 +164,7 @@ impl Mirror {
 
     /// One column of one row; null when there is no row.
     pub fn column(&self, table: &str, id: &str, column: &str) -> Value {
-        self.row(table, id).map_or(Value::Null, |mut row| row[column].take())
+        self.row_of(table, id, &[column]).map_or(Value::Null, |mut row| row[column].take())
     }
 
     /// Ids of the rows that a condition selects, sorted.
@@ -217,7 +223,8 @@ impl Mirror {
                 "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'stripe'"
             } else {
                 "SELECT m.name AS table_name, c.name AS column_name, c.type AS data_type FROM sqlite_master m \
-                 JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'billhook_%'"
+                 JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'billhook_%' \
+                 AND m.name NOT LIKE 'sqlite_%'"
             };
             let mut layout = Layout::new();
             for row in self.query(statement) {

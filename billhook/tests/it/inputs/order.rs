@@ -89,7 +89,11 @@ fn every_order_of_events_ends_in_the_last_state() {
                 for (at, order) in ORDERS.into_iter().enumerate() {
                     let one_by_one = at % 3 == 0;
                     let id = deliver(mirror, history, order, start, one_by_one);
-                    expected.push((format!("{name} in seconds {seconds:?} in order {order:?}"), id, history[4].2.clone()));
+                    expected.push((
+                        format!("{name} in seconds {seconds:?} in order {order:?}"),
+                        id,
+                        history[4].2.clone(),
+                    ));
                 }
             }
         }

@@ -93,14 +93,8 @@ fn shared_queries() -> Vec<(&'static str, Vec<Value>)> {
             "SELECT id FROM stripe.subscriptions WHERE current_period_end > 1702000000 AND status = 'active'",
             vec![json!({ "id": "sub_ada" })],
         ),
-        (
-            "SELECT id, name FROM stripe.customers WHERE deleted = true",
-            vec![json!({ "id": "cus_eve", "name": "eve" })],
-        ),
-        (
-            "SELECT id FROM stripe.customers WHERE metadata->>'user_id' = '2'",
-            vec![json!({ "id": "cus_bob" })],
-        ),
+        ("SELECT id, name FROM stripe.customers WHERE deleted = true", vec![json!({ "id": "cus_eve", "name": "eve" })]),
+        ("SELECT id FROM stripe.customers WHERE metadata->>'user_id' = '2'", vec![json!({ "id": "cus_bob" })]),
         (
             "SELECT items->'data'->0->'price'->>'id' AS price, items->'data'->0->>'quantity' AS quantity \
              FROM stripe.subscriptions WHERE id = 'sub_bob'",
@@ -145,7 +139,7 @@ fn ask(mirror: &Mirror, statement: &str) -> Vec<Value> {
     let connection = rusqlite::Connection::open_in_memory().unwrap();
     connection.execute("ATTACH ?1 AS stripe", [path]).unwrap();
     let mut prepared = connection.prepare(statement).unwrap();
-    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let row = |row: &rusqlite::Row<'_>| {
         let cells = names.iter().enumerate().map(|(at, name)| Ok((name.clone(), cell(row.get_ref(at)?))));
         cells.collect::<rusqlite::Result<Value>>()
@@ -171,16 +165,20 @@ fn as_texts(rows: Vec<Value>) -> Vec<Value> {
 
 #[test]
 fn queries_of_existing_users_give_the_right_rows() {
-    Mirror::on_each("queries_of_existing_users", |settings| settings, |mirror| {
-        let start = now() - 100;
-        for (at, (event_type, object)) in account().into_iter().enumerate() {
-            mirror.accept_event(&event(&fresh_id("evt_1"), event_type, start + at as i64, object));
-        }
-        mirror.settle();
-        for (statement, rows) in shared_queries() {
-            assert_eq!(as_texts(ask(mirror, statement)), as_texts(rows), "{statement} on {}", mirror.dialect());
-        }
-        let listed = ask(mirror, list_query(mirror.is_postgres()));
-        assert_eq!(listed, [json!({ "id": "in_ada", "total": 10_000 })], "on {}", mirror.dialect());
-    });
+    Mirror::on_each(
+        "queries_of_existing_users",
+        |settings| settings,
+        |mirror| {
+            let start = now() - 100;
+            for (at, (event_type, object)) in account().into_iter().enumerate() {
+                mirror.accept_event(&event(&fresh_id("evt_1"), event_type, start + at as i64, object));
+            }
+            mirror.settle();
+            for (statement, rows) in shared_queries() {
+                assert_eq!(as_texts(ask(mirror, statement)), as_texts(rows), "{statement} on {}", mirror.dialect());
+            }
+            let listed = ask(mirror, list_query(mirror.is_postgres()));
+            assert_eq!(listed, [json!({ "id": "in_ada", "total": 10_000 })], "on {}", mirror.dialect());
+        },
+    );
 }

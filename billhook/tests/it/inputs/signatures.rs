@@ -139,9 +139,10 @@ fn huge_headers_are_refused_before_anything_is_computed() {
     Mirror::shared("huge_headers_are_refused", |mirror| {
         let event = customer_event();
         let good = digits(TEST_SECRET, now(), &event.body);
-        for (name, header) in
-            [("10,000 signatures", crowd(now(), 10_000, &good)), ("64 kB", format!("t={},v1={}", now(), "f".repeat(65_536)))]
-        {
+        for (name, header) in [
+            ("10,000 signatures", crowd(now(), 10_000, &good)),
+            ("64 kB", format!("t={},v1={}", now(), "f".repeat(65_536))),
+        ] {
             // The server may cut the connection while the header is still being sent: also a refusal.
             let mut client = mirror.client();
             let headers = [("stripe-signature", header.as_str())];
@@ -217,20 +218,24 @@ fn an_old_capture_is_refused_and_the_same_event_freshly_signed_is_taken() {
 #[test]
 fn every_configured_secret_is_accepted_and_noted() {
     let secrets = format!("{NEW_SECRET},{TEST_SECRET}");
-    Mirror::on_each("every_configured_secret", |settings| settings.set("STRIPE_WEBHOOK_SECRET", &secrets), |mirror| {
-        let mut client = mirror.client();
-        for (index, secret) in [NEW_SECRET, TEST_SECRET].into_iter().enumerate() {
+    Mirror::on_each(
+        "every_configured_secret",
+        |settings| settings.set("STRIPE_WEBHOOK_SECRET", &secrets),
+        |mirror| {
+            let mut client = mirror.client();
+            for (index, secret) in [NEW_SECRET, TEST_SECRET].into_iter().enumerate() {
+                let event = customer_event();
+                assert_eq!(client.deliver(secret, &event).unwrap().status, 200, "secret {index}");
+                let noted = format!("SELECT secret_index FROM {} WHERE event_id = '{}'", mirror.own("inbox"), event.id);
+                assert_eq!(mirror.number(&noted), index as i64);
+            }
             let event = customer_event();
-            assert_eq!(client.deliver(secret, &event).unwrap().status, 200, "secret {index}");
-            let noted = format!("SELECT secret_index FROM {} WHERE event_id = '{}'", mirror.own("inbox"), event.id);
-            assert_eq!(mirror.number(&noted), index as i64);
-        }
-        let event = customer_event();
-        assert_eq!(client.deliver(FOREIGN_SECRET, &event).unwrap().status, 400);
-        // While a secret is rolled, one header carries a signature of each.
-        let (event, at) = (customer_event(), now());
-        let (new, old) = (digits(NEW_SECRET, at, &event.body), digits(TEST_SECRET, at, &event.body));
-        let header = format!("t={at},v1={old},v1={new}");
-        assert_eq!(post(&mut client, &[&header], &event.body).status, 200);
-    });
+            assert_eq!(client.deliver(FOREIGN_SECRET, &event).unwrap().status, 400);
+            // While a secret is rolled, one header carries a signature of each.
+            let (event, at) = (customer_event(), now());
+            let (new, old) = (digits(NEW_SECRET, at, &event.body), digits(TEST_SECRET, at, &event.body));
+            let header = format!("t={at},v1={old},v1={new}");
+            assert_eq!(post(&mut client, &[&header], &event.body).status, 200);
+        },
+    );
 }

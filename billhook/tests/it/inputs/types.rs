@@ -154,7 +154,8 @@ fn check(mirror: &Mirror, cases: &[Case]) {
         match &case.fate {
             Fate::Row { table, id, deletes } => {
                 let row = tables[table].get(id);
-                let row = row.unwrap_or_else(|| panic!("{}: no row {id} in {table} on {}", case.name, mirror.dialect()));
+                let row =
+                    row.unwrap_or_else(|| panic!("{}: no row {id} in {table} on {}", case.name, mirror.dialect()));
                 assert_row(&case.name, mirror, table, row, Carried { event: &case.event, deletes: *deletes });
             }
             Fate::Removed { table, id } => {
@@ -167,35 +168,44 @@ fn check(mirror: &Mirror, cases: &[Case]) {
 
 #[test]
 fn every_promised_type_becomes_a_row() {
-    Mirror::on_each("every_promised_type_becomes_a_row", |settings| settings, |mirror| {
-        let cases: Vec<Case> = PROMISED.into_iter().map(|(name, kind, table)| promised(name, kind, table)).collect();
-        check(mirror, &cases);
-        let unknown = cases.iter().find(|case| case.name == NOT_AT_STRIPE).unwrap();
-        let event_id = unknown.event["id"].as_str().unwrap().to_owned();
-        let expected = Quarantined { event_id, reason: "unknown_type".into(), applied: true };
-        assert_eq!(mirror.quarantine(), [expected], "on {}", mirror.dialect());
-    });
+    Mirror::on_each(
+        "every_promised_type_becomes_a_row",
+        |settings| settings,
+        |mirror| {
+            let cases: Vec<Case> =
+                PROMISED.into_iter().map(|(name, kind, table)| promised(name, kind, table)).collect();
+            check(mirror, &cases);
+            let unknown = cases.iter().find(|case| case.name == NOT_AT_STRIPE).unwrap();
+            let event_id = unknown.event["id"].as_str().unwrap().to_owned();
+            let expected = Quarantined { event_id, reason: "unknown_type".into(), applied: true };
+            assert_eq!(mirror.quarantine(), [expected], "on {}", mirror.dialect());
+        },
+    );
 }
 
 #[test]
 fn every_type_of_the_catalogue_becomes_a_row_or_is_known_to_have_none() {
-    Mirror::on_each("every_type_of_the_catalogue_becomes_a_row", |settings| settings, |mirror| {
-        let types = catalogue::event_types();
-        assert!(types.len() >= 275, "{} types", types.len());
-        let cases: Vec<Case> = types
-            .iter()
-            .flat_map(|event_type| event_type.objects.iter().map(|kind| catalogued(event_type.name, kind)))
-            .collect();
-        check(mirror, &cases);
-        assert_eq!(mirror.quarantine(), [], "on {}", mirror.dialect());
-        let without: Vec<&str> = cases
-            .iter()
-            .filter(|case| matches!(case.fate, Fate::None))
-            .map(|case| case.event["type"].as_str().unwrap())
-            .collect();
-        println!("without a row of their own: {without:?}");
-        assert!(without.len() < 10, "{without:?}");
-    });
+    Mirror::on_each(
+        "every_type_of_the_catalogue_becomes_a_row",
+        |settings| settings,
+        |mirror| {
+            let types = catalogue::event_types();
+            assert!(types.len() >= 275, "{} types", types.len());
+            let cases: Vec<Case> = types
+                .iter()
+                .flat_map(|event_type| event_type.objects.iter().map(|kind| catalogued(event_type.name, kind)))
+                .collect();
+            check(mirror, &cases);
+            assert_eq!(mirror.quarantine(), [], "on {}", mirror.dialect());
+            let without: Vec<&str> = cases
+                .iter()
+                .filter(|case| matches!(case.fate, Fate::None))
+                .map(|case| case.event["type"].as_str().unwrap())
+                .collect();
+            println!("without a row of their own: {without:?}");
+            assert!(without.len() < 10, "{without:?}");
+        },
+    );
 }
 
 #[test]

@@ -94,7 +94,8 @@ fn nesting() -> Vec<Case> {
         cases.push(Case { expected: super::Expected::Refused("too_deep"), ..case });
     }
     let draft = Draft::new();
-    let outside = draft.event.to_string().replace("\"request\":{", &format!("\"request\":{{\"x\":{},", nested(100_000)));
+    let outside =
+        draft.event.to_string().replace("\"request\":{", &format!("\"request\":{{\"x\":{},", nested(100_000)));
     cases.push(draft.with_body("depth 100,000 outside of the object", outside, vec![]));
     cases
 }
@@ -124,8 +125,18 @@ fn repeated_keys() -> Vec<Case> {
             &|draft| format!("\"id\":\"cus_wrong\",\"object\":\"customer\",\"id\":\"{}\"", draft.id),
             vec![],
         ),
-        twice("the kind twice", "\"object\":\"customer\"", &|_| "\"object\":\"price\",\"object\":\"customer\"".into(), vec![]),
+        twice(
+            "the kind twice",
+            "\"object\":\"customer\"",
+            &|_| "\"object\":\"price\",\"object\":\"customer\"".into(),
+            vec![],
+        ),
         twice("an escaped key", "\"metadata\":{}", &|_| "\"n\\u0061me\":\"x\"".into(), vec![("name", json!("x"))]),
-        twice("a NUL in a key of its own", "\"metadata\":{}", &|_| "\"name\\u0000\":\"x\"".into(), vec![("name", json!(null))]),
+        twice(
+            "a NUL in a key of its own",
+            "\"metadata\":{}",
+            &|_| "\"name\\u0000\":\"x\"".into(),
+            vec![("name", json!(null))],
+        ),
     ]
 }

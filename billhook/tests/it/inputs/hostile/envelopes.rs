@@ -120,7 +120,9 @@ fn object_ids() -> Vec<Case> {
     ] {
         let mut draft = Draft::new();
         draft.id.clone_from(&id);
-        cases.push(draft.mirrored(format!("object id: {id}"), vec![], |event| event["data"]["object"]["id"] = id.into()));
+        cases.push(
+            draft.mirrored(format!("object id: {id}"), vec![], |event| event["data"]["object"]["id"] = id.into()),
+        );
     }
     cases
 }
@@ -179,7 +181,8 @@ fn times() -> Vec<Case> {
     ]
     .into_iter()
     .map(|(name, text)| {
-        let case = Draft::new().refused(format!("created: {name}"), "invalid_created", |event| event["created"] = "AT".into());
+        let case =
+            Draft::new().refused(format!("created: {name}"), "invalid_created", |event| event["created"] = "AT".into());
         let body = String::from_utf8(case.body).unwrap().replace("\"AT\"", text).into_bytes();
         Case { body, ..case }
     })

@@ -33,7 +33,11 @@ pub(super) fn cases() -> Vec<Case> {
     .collect();
     cases.push(amount("amount of 1,000 digits".into(), &"7".repeat(1_000), Value::Null));
     cases.push(amount("amount of 100,000 digits".into(), &"7".repeat(100_000), Value::Null));
-    cases.push(amount("amount of 1,000 digits after the point".into(), &format!("0.{}", "3".repeat(1_000)), Value::Null));
+    cases.push(amount(
+        "amount of 1,000 digits after the point".into(),
+        &format!("0.{}", "3".repeat(1_000)),
+        Value::Null,
+    ));
     cases.extend(decimals());
     cases.extend(misfits());
     cases
