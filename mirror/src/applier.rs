@@ -58,6 +58,9 @@ const SWEEP_BYTES_MAX: usize = 4 << 20;
 /// First and longest pause after a failure, in milliseconds.
 const RETRY_MS: (u64, u64) = (50, 2_000);
 
+/// Longest pause of a lane after a failure, in milliseconds: short enough for an orderly end of the program.
+const LANE_PAUSE_MS_MAX: u64 = 1_000;
+
 /// Applies deliveries. Cheap to clone.
 #[derive(Clone)]
 pub struct Applier {
@@ -116,6 +119,7 @@ impl Applier {
 
 impl Shared {
     async fn lane(self: Arc<Self>, lane: usize) {
+        let mut pause_ms = RETRY_MS.0;
         while let Some(committed) = self.queue.take(lane, self.options.batch_deliveries_max).await {
             let finished: Vec<(i64, usize)> =
                 committed.iter().map(|one| (one.delivery.sequence, one.delivery.raw.len())).collect();
@@ -123,6 +127,11 @@ impl Shared {
                 tracing::warn!(%error, deliveries = finished.len(), "deliveries could not be applied; they wait in the database");
                 self.metrics.apply_failures.inc();
                 self.queue.set_overflow();
+                // What failed comes back at once; a database that goes on refusing must not be asked without end.
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                pause_ms = (pause_ms * 2).min(LANE_PAUSE_MS_MAX);
+            } else {
+                pause_ms = RETRY_MS.0;
             }
             self.queue.done(finished.into_iter());
         }

@@ -34,6 +34,15 @@ pub enum StoreError {
     /// The file is no database, or damaged.
     #[error("the database is damaged: {0}")]
     Corrupt(String),
+    /// A permission, table or column is missing that this program needs, so that every delivery fails alike and none of them is
+    /// to blame. Trying again helps once somebody has brought it back.
+    #[error("the database no longer allows {operation}: {message}; bring back the permission, table or column")]
+    Denied {
+        /// The operation of the store.
+        operation: &'static str,
+        /// The database's own words and code.
+        message: String,
+    },
     /// Anything else the database refused.
     #[error("the database refused {operation}: {message}")]
     Refused {
@@ -48,8 +57,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same operation may succeed when it is tried again, without anybody changing anything.
+    /// Whether the same operation may succeed when it is tried again: the state of the database is the reason, not the data.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Conflict(_) | Self::Full(_))
+        matches!(self, Self::Unavailable(_) | Self::Conflict(_) | Self::Full(_) | Self::Denied { .. })
     }
 }

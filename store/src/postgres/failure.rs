@@ -52,6 +52,9 @@ fn translate_refusal(operation: &'static str, refusal: &DbError) -> StoreError {
     if is_unavailability(code) {
         return StoreError::Unavailable(message());
     }
+    if is_denial(code) {
+        return StoreError::Denied { operation, message: words(refusal) };
+    }
     StoreError::Refused { operation, message: words(refusal) }
 }
 
@@ -66,6 +69,17 @@ fn is_collision(code: &SqlState) -> bool {
 /// A table was changed after the statement was prepared. The next attempt prepares it anew on another connection.
 fn is_stale_plan(refusal: &DbError) -> bool {
     *refusal.code() == SqlState::FEATURE_NOT_SUPPORTED && refusal.message().contains("cached plan")
+}
+
+/// Somebody took away what this program may do, or a table, column or schema that it needs.
+fn is_denial(code: &SqlState) -> bool {
+    [
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::INVALID_SCHEMA_NAME,
+    ]
+    .contains(code)
 }
 
 fn is_unavailability(code: &SqlState) -> bool {

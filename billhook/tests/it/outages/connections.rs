@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use billhook_testkit::{ServerSettings, TestDatabase, sql, wait};
+use billhook_testkit::{ServerSettings, TestDatabase, wait};
 
 use super::held::Held;
 use super::ledger::{HEALED, Ledger};
@@ -26,28 +26,20 @@ const PROCESSOR_SHARE_MAX: f64 = 0.5;
 #[test]
 fn d7_too_few_database_connections_refuse_some_and_block_none() {
     let name = "d7_too_few_database_connections_refuse_some_and_block_none";
-    let limits = [("max_connections", "5"), ("superuser_reserved_connections", "1")];
+    let limits = [("max_connections", "6"), ("superuser_reserved_connections", "2")];
     let Some(cluster) = own_cluster(name, &limits) else { return };
     let (url, superuser_url) = ordinary_user(&cluster);
+    // Others were first: of the four connections that are not in reserve, two are left.
+    let held = [(); 2].map(|()| Held::start(&url, &superuser_url, "SELECT 1"));
     let ledger = Ledger::new();
     let server = settings(&url).start().unwrap();
     let load = Load::start(&ledger, server.address(), Pace::BRISK);
-    ledger.wait_for_acknowledged(DELIVERIES);
-    // Of the four connections that are not in reserve, others now take as many as they can get.
-    sql::execute(&superuser_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ordinary'")
-        .unwrap();
-    let held = take_connections(&url, &superuser_url);
     ledger.wait_for_acknowledged(DELIVERIES);
     drop(held);
     ledger.wait_for_acknowledged(DELIVERIES);
     load.stop();
     ledger.send_again(server.address());
-    ledger.compare("D7 five database connections", &superuser_url);
-}
-
-/// Takes two connections; the program is as fast as this, hence the attempts.
-fn take_connections(url: &str, superuser_url: &str) -> Vec<Held> {
-    (0..2).map(|_| Held::start_when_possible(url, superuser_url)).collect()
+    ledger.compare("D7 four database connections", &superuser_url);
 }
 
 /// The program under a shell that takes its descriptors away.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::ledger::{Answer, HEALED, Ledger};
 use super::load::{Load, Pace};
-use super::program::{own_cluster, settings};
+use super::program::{data_directory, own_cluster, settings};
 
 /// Size of the disk, in megabytes. SQLite's reserve takes 16 of them.
 const DISK_MEGABYTES: u32 = 48;
@@ -136,8 +136,7 @@ fn s1_a_full_disk_under_postgres_tables_refuses_deliveries_and_damages_nothing()
 
 /// Moves the server's log to the small disk.
 fn move_log(cluster: &mut Cluster, disk: &Tmpfs) {
-    let data = sql::value(&cluster.url(), "SELECT current_setting('data_directory')").unwrap();
-    let log = std::path::Path::new(data.as_str().unwrap()).join("pg_wal");
+    let log = data_directory(cluster).join("pg_wal");
     let target = servers_directory(disk);
     cluster.stop(Stop::Fast).unwrap();
     let copied = Command::new("cp").arg("-a").arg(log.join(".")).arg(&target).status().unwrap();

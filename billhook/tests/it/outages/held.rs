@@ -19,10 +19,6 @@ pub(super) struct Held {
 impl Held {
     /// Runs `statements` as the user of `url` and then waits. Returns when they are done and what they took is held.
     pub(super) fn start(url: &str, superuser_url: &str, statements: &str) -> Self {
-        Self::try_start(url, superuser_url, statements).unwrap()
-    }
-
-    fn try_start(url: &str, superuser_url: &str, statements: &str) -> Option<Self> {
         let mark = random::name("held");
         let (url, statements) = (url.to_owned(), format!("{statements}; SELECT pg_sleep(100) /* {mark} */"));
         let thread = std::thread::spawn(move || {
@@ -31,18 +27,11 @@ impl Held {
         });
         let held = Self { superuser_url: superuser_url.to_owned(), mark, thread: Some(thread) };
         let sleeps = format!("SELECT count(*) FROM {} AND wait_event = 'PgSleep'", held.sessions());
-        let begun = wait::until("another client to hold what it has to", BEGUN, || {
-            if held.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-                return Some(false);
-            }
-            sql::number(&held.superuser_url, &sleeps).is_ok_and(|count| count == 1).then_some(true)
-        });
-        begun.unwrap().then_some(held)
-    }
-
-    /// The same, tried again while the server has no connection left.
-    pub(super) fn start_when_possible(url: &str, superuser_url: &str) -> Self {
-        wait::until("a free connection", BEGUN, || Self::try_start(url, superuser_url, "SELECT 1")).unwrap()
+        wait::until("another client to hold what it has to", BEGUN, || {
+            sql::number(&held.superuser_url, &sleeps).is_ok_and(|count| count == 1).then_some(())
+        })
+        .unwrap();
+        held
     }
 
     fn sessions(&self) -> String {

@@ -1,8 +1,10 @@
-//! Fault D10 and the limits of the backlog: somebody's lock keeps deliveries from being applied, not from being stored.
+//! Fault D10 and the limits of the backlog: somebody's lock keeps deliveries from being applied, not from being stored. On
+//! SQLite, where one lock is for everything, it keeps them from being stored too.
 
 use std::time::Duration;
 
 use billhook_testkit::{TestDatabase, sql, wait};
+use rusqlite::Connection;
 
 use super::held::Held;
 use super::ledger::{ANSWERED, Answer, HEALED, Ledger};
@@ -94,4 +96,24 @@ fn d10_a_backlog_larger_than_memory_waits_in_the_database() {
     ledger.compare(&format!("D10 backlog of {waiting}, {grown} kB more"), &url);
     let peak = server.peak_rss_kb().unwrap().saturating_sub(before);
     assert!(peak <= 3 * BACKLOG_GROWTH_KILOBYTES_MAX, "the program grew by {peak} kB when it caught up");
+}
+
+#[test]
+fn d10_a_locked_sqlite_file_costs_a_503_in_time() {
+    let database = TestDatabase::sqlite().unwrap();
+    let url = database.url();
+    let server = settings(&url).start().unwrap();
+    let (ledger, mut client) = (Ledger::new(), server.client());
+    assert_eq!(ledger.deliver_next(&mut client), Answer::Acknowledged);
+    let other = Connection::open(url.trim_start_matches("sqlite:")).unwrap();
+    other.busy_timeout(HEALED).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for _ in 0..2 {
+        assert_eq!(ledger.deliver_next(&mut client), Answer::Refused, "nobody can write");
+    }
+    let slowest = ledger.take_slowest();
+    assert!(slowest <= ANSWERED, "a delivery was answered only after {slowest:?}");
+    other.execute_batch("COMMIT").unwrap();
+    ledger.send_again(server.address());
+    ledger.compare(&format!("D10 locked file, slowest {} ms", slowest.as_millis()), &url);
 }

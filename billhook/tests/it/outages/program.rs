@@ -1,5 +1,6 @@
 //! The program and the clusters under test.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use billhook_testkit::postgres::{Binaries, Cluster, ClusterSettings, Durability, MISSING};
@@ -50,4 +51,10 @@ pub(super) fn assert_refused(settings: &ServerSettings) -> String {
     let hints = told.iter().filter(|line| line.starts_with("hint: ")).count();
     assert_eq!(told.len(), 1 + hints, "more than one line:\n{log}");
     told.join(" ")
+}
+
+/// Where a running cluster keeps its files.
+pub(super) fn data_directory(cluster: &Cluster) -> PathBuf {
+    let directory = sql::value(&cluster.url(), "SELECT current_setting('data_directory')").unwrap();
+    PathBuf::from(directory.as_str().unwrap())
 }

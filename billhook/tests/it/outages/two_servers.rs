@@ -2,6 +2,7 @@
 
 use billhook_testkit::{Client, TestDatabase, sql};
 
+use super::held::Held;
 use super::ledger::{Answer, Ledger};
 use super::program::{assert_refused, settings};
 
@@ -41,6 +42,26 @@ fn d12_two_programs_share_one_postgres_database() {
         |outcome: &str| sums(&format!("billhook_deliveries_total{{outcome=\"{outcome}\"}}")).iter().sum::<f64>();
     assert_eq!((taken("accepted"), taken("duplicate")), (EVENTS as f64, EVENTS as f64));
     assert_eq!(sql::number(&url, "SELECT count(*) FROM billhook.dirty").unwrap(), 0);
+}
+
+/// What a program has acknowledged and not applied when it dies, the other one applies.
+#[test]
+fn d12_the_program_that_is_left_applies_what_the_dead_one_acknowledged() {
+    let name = "d12_the_program_that_is_left_applies_what_the_dead_one_acknowledged";
+    let Some(database) = TestDatabase::postgres_or_skip(name).unwrap() else { return };
+    let url = database.url();
+    let (dies, lives) = (settings(&url).start().unwrap(), settings(&url).start().unwrap());
+    let held = Held::start(&url, &url, "BEGIN; LOCK TABLE stripe.customers IN ACCESS EXCLUSIVE MODE");
+    let ledger = Ledger::new();
+    for address in [dies.address(), lives.address()] {
+        let mut client = Client::new(address);
+        for _ in 0..EVENTS / 4 {
+            assert_eq!(ledger.deliver_next(&mut client), Answer::Acknowledged);
+        }
+    }
+    dies.kill9().unwrap();
+    drop(held);
+    ledger.compare("D12 one of two killed with a backlog", &url);
 }
 
 #[test]
