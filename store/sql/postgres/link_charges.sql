@@ -1,4 +1,5 @@
 -- After charges were written: fills what rows of other tables know already. Two or three index lookups a charge.
+-- `coalesce(…) = ''` and not `IS NULL`: the planner would take the column's index for that and read every row without a value.
 UPDATE {mirror}.charges AS charge SET
     invoice = coalesce(charge.invoice, found.invoice),
     dispute = coalesce(charge.dispute, found.dispute)
@@ -16,7 +17,7 @@ FROM (
         (SELECT dispute.id FROM {mirror}.disputes AS dispute
             WHERE dispute.charge = written.id ORDER BY dispute.created DESC NULLS LAST, dispute.id LIMIT 1) AS dispute
     FROM {mirror}.charges AS written
-    WHERE written.id = ANY($1) AND (written.invoice IS NULL OR written.dispute IS NULL)
+    WHERE written.id = ANY($1) AND (coalesce(written.invoice, '') = '' OR written.dispute IS NULL)
 ) AS found
 WHERE charge.id = found.id
-    AND ((charge.invoice IS NULL AND found.invoice IS NOT NULL) OR (charge.dispute IS NULL AND found.dispute IS NOT NULL))
+    AND ((coalesce(charge.invoice, '') = '' AND found.invoice IS NOT NULL) OR (charge.dispute IS NULL AND found.dispute IS NOT NULL))

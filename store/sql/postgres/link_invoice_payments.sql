@@ -1,4 +1,5 @@
 -- After invoice payments were written: the charges, intents and invoices they tie together.
+-- `coalesce(…) = ''` and not `IS NULL`: the planner would take the column's index for that and read every row without a value.
 WITH written AS MATERIALIZED (
     SELECT
         payment.id, payment.invoice, payment.is_default,
@@ -18,7 +19,7 @@ WITH written AS MATERIALIZED (
 ), charged AS (
     UPDATE {mirror}.charges AS charge SET invoice = reached.invoice
     FROM reached
-    WHERE charge.id = reached.id AND charge.invoice IS NULL
+    WHERE charge.id = reached.id AND coalesce(charge.invoice, '') = ''
 ), intended AS (
     UPDATE {mirror}.payment_intents AS intent SET invoice = payment.invoice
     FROM (
@@ -26,7 +27,7 @@ WITH written AS MATERIALIZED (
         WHERE payment_intent IS NOT NULL
         ORDER BY payment_intent, is_default DESC NULLS LAST, id
     ) AS payment
-    WHERE intent.id = payment.payment_intent AND intent.invoice IS NULL
+    WHERE intent.id = payment.payment_intent AND coalesce(intent.invoice, '') = ''
 )
 UPDATE {mirror}.invoices AS invoice SET
     charge = coalesce(invoice.charge, payment.charge),
@@ -39,5 +40,5 @@ FROM (
     ORDER BY written.invoice, written.is_default DESC NULLS LAST, written.id
 ) AS payment
 WHERE invoice.id = payment.invoice
-    AND ((invoice.charge IS NULL AND payment.charge IS NOT NULL)
-        OR (invoice.payment_intent IS NULL AND payment.payment_intent IS NOT NULL))
+    AND ((coalesce(invoice.charge, '') = '' AND payment.charge IS NOT NULL)
+        OR (coalesce(invoice.payment_intent, '') = '' AND payment.payment_intent IS NOT NULL))

@@ -1,4 +1,5 @@
 -- After invoices were written: the default payment's charge and intent, when payments came before their invoice.
+-- `coalesce(…) = ''` and not `IS NULL`: the planner would take the column's index for that and read every row without a value.
 UPDATE {mirror}.invoices AS invoice SET
     charge = coalesce(invoice.charge, found.charge),
     payment_intent = coalesce(invoice.payment_intent, found.payment_intent)
@@ -13,5 +14,5 @@ FROM (
     ORDER BY payment.invoice, payment.is_default DESC NULLS LAST, payment.id
 ) AS found
 WHERE invoice.id = found.invoice
-    AND ((invoice.charge IS NULL AND found.charge IS NOT NULL)
-        OR (invoice.payment_intent IS NULL AND found.payment_intent IS NOT NULL))
+    AND ((coalesce(invoice.charge, '') = '' AND found.charge IS NOT NULL)
+        OR (coalesce(invoice.payment_intent, '') = '' AND found.payment_intent IS NOT NULL))

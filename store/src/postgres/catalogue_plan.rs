@@ -231,7 +231,8 @@ fn is_required(column: &Column) -> bool {
 fn define(column: &Column, has_lz4: bool) -> String {
     let name = quote(&column.name);
     let type_name = type_name(column.column_type);
-    let compression = if has_lz4 && column.source == Source::Meta(Meta::RawData) { " COMPRESSION lz4" } else { "" };
+    // Ten times as fast as the default, for nearly the same size.
+    let compression = if has_lz4 && column.column_type == ColumnType::Json { " COMPRESSION lz4" } else { "" };
     let constraint = match column.name.as_str() {
         "id" => " NOT NULL",
         "deleted" => " NOT NULL DEFAULT false",

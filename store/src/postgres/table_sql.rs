@@ -297,10 +297,9 @@ impl<'a> Builder<'a> {
         let parent = quote(&self.table.columns.get(parent_column).ok_or_else(missing)?.name);
         let lost = format!(
             "WITH lists AS (SELECT unnest($1::text[]) AS parent, unnest($2::bigint[]) AS time, unnest($3::smallint[]) AS rank), \
-             named AS (SELECT unnest($4::text[]) AS parent, unnest($5::text[]) AS id), \
              lost AS (SELECT stored.\"id\" FROM {} AS stored JOIN lists ON stored.{parent} = lists.parent \
-             WHERE {} <= (lists.time, lists.rank) AND NOT EXISTS (SELECT 1 FROM named WHERE named.parent = lists.parent \
-             AND named.id = stored.\"id\") ORDER BY stored.\"id\" FOR UPDATE OF stored)",
+             WHERE {} <= (lists.time, lists.rank) AND stored.\"id\" <> ALL ($4::text[]) \
+             ORDER BY stored.\"id\" FOR UPDATE OF stored)",
             self.target,
             self.stored_version(),
         );
