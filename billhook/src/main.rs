@@ -13,10 +13,6 @@ mod signals;
 
 use std::process::ExitCode;
 
-/// Returns freed memory to the system under many threads, which keeps the resident size within its cap.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let (command, resolution) = match cli::parse() {
         Ok(parsed) => parsed,

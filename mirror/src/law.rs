@@ -34,7 +34,7 @@ pub struct Resolution {
 
 /// Decides which of the events of one object and one second describes the latest state.
 ///
-/// Events with equal objects count as one state. A state precedes another when the evidence says so (see [`precedes`]). The
+/// Events with equal objects count as one state. A state precedes another when the evidence says so (see `precedes`). The
 /// state that all others lead to wins. Without such a state the choice is a fixed one and `ambiguous` is set.
 ///
 /// `candidates` must not be empty.
