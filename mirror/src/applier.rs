@@ -177,7 +177,7 @@ impl Shared {
     }
 
     async fn transact(&self, committed: &[Committed], policy: &Policy) -> Result<(), StoreError> {
-        let deliveries = committed.iter().map(|one| interpret(&one.delivery, one.envelope.clone(), policy)).collect();
+        let deliveries = committed.iter().map(|one| interpret(&one.delivery, one.envelope.as_ref(), policy)).collect();
         self.run(ApplyBatch { deliveries, policy: policy.clone(), now: self.clock.now() }).await
     }
 
@@ -290,6 +290,6 @@ const CONFLICT_ATTEMPTS_MAX: u32 = 5;
 /// The mode of a delivery that this database takes.
 fn deciding_mode(committed: &Committed, undecided: &Policy) -> Option<bool> {
     let livemode = committed.envelope.as_ref()?.livemode?;
-    let interpreted = interpret(&committed.delivery, committed.envelope.clone(), undecided);
+    let interpreted = interpret(&committed.delivery, committed.envelope.as_ref(), undecided);
     (!matches!(interpreted.meaning, Meaning::Refused)).then_some(livemode)
 }

@@ -66,7 +66,7 @@ pub const CREATED_MAX: i64 = 253_402_300_799;
 const READ_AFTER_SECONDS: i64 = 2;
 
 /// Interprets a delivery. `envelope` is what ingest read already; `None` makes it read again.
-pub fn interpret(delivery: &StoredDelivery, envelope: Option<Envelope>, policy: &Policy) -> Interpreted {
+pub fn interpret(delivery: &StoredDelivery, envelope: Option<&Envelope>, policy: &Policy) -> Interpreted {
     let (meaning, shown) = match read(delivery, envelope, policy) {
         Ok((meaning, None)) => (meaning, None),
         Ok((meaning, Some(shown))) => (meaning, Some(shown)),
@@ -89,12 +89,16 @@ fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Shown> {
 
 fn read(
     delivery: &StoredDelivery,
-    envelope: Option<Envelope>,
+    envelope: Option<&Envelope>,
     policy: &Policy,
 ) -> Result<(Meaning, Option<Shown>), Shown> {
+    let parsed;
     let envelope = match envelope {
         Some(envelope) => envelope,
-        None => Envelope::parse(&delivery.raw).or_else(|error| refuse(Reason::NotJson, error.to_string()))?,
+        None => {
+            parsed = Envelope::parse(&delivery.raw).or_else(|error| refuse(Reason::NotJson, error.to_string()))?;
+            &parsed
+        }
     };
     if !envelope.is_thin() && envelope.object.as_deref() != Some("event") {
         return refuse(Reason::NotAnEvent, "`object` is neither \"event\" nor \"v2.core.event\"");
@@ -105,15 +109,15 @@ fn read(
     let Some(event_type) = envelope.event_type.as_deref() else {
         return refuse(Reason::MissingType, "`type` is missing or not a string");
     };
-    check_policy(&envelope, policy)?;
+    check_policy(envelope, policy)?;
     let created = match envelope.created {
         Some(created @ 0..=CREATED_MAX) => created,
         _ => return refuse(Reason::InvalidCreated, "`created` is not a whole second between 1970 and 9999"),
     };
     if envelope.is_thin() {
-        return Ok((thin(&envelope, event_type, created), unknown_type(event_type)));
+        return Ok((thin(envelope, event_type, created), unknown_type(event_type)));
     }
-    snapshot(delivery, &envelope, event_type, created, policy)
+    snapshot(delivery, envelope, event_type, created, policy)
 }
 
 fn check_policy(envelope: &Envelope, policy: &Policy) -> Result<(), Shown> {

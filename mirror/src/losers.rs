@@ -168,7 +168,7 @@ fn candidate(step: &Step, table: &Table, delivery: &StoredDelivery) -> Option<Ca
     let object = serde_json::from_str(&text(envelope.data_object.clone())?).ok()?;
     let previous_attributes =
         text(envelope.previous_attributes.clone()).and_then(|previous| serde_json::from_str(&previous).ok());
-    let deletion = match interpret(delivery, Some(envelope.clone()), &step.policy).meaning {
+    let deletion = match interpret(delivery, Some(&envelope), &step.policy).meaning {
         Meaning::Change(change) if change.table.index == table.index => change.deletes,
         _ => return None,
     };

@@ -166,7 +166,7 @@ fn killed_in_the_middle_on_postgres() {
 
 /// The child process of [`killed_in_the_middle`]; without its variable it has nothing to do.
 #[test]
-#[ignore = "runs as a child process of killed_in_the_middle"]
+#[ignore = "started by another test: killed_in_the_middle"]
 fn child() {
     let Ok(target) = std::env::var(CHILD_DATABASE) else { return };
     let place = match target.split_once(' ').expect("a kind and an address") {
