@@ -20,6 +20,11 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 /// A delivery whose request waits for the commit.
 pub(crate) struct Waiting {
     pub(crate) delivery: Delivery,
+    pub(crate) request: Request,
+}
+
+/// What is left of a request once its delivery is on its way.
+pub(crate) struct Request {
     pub(crate) envelope: Option<Envelope>,
     pub(crate) reply: oneshot::Sender<Result<Receipt, Refusal>>,
     pub(crate) _reserved: Reserved,
@@ -62,23 +67,20 @@ impl Committer {
 
     async fn commit(&self, batch: Vec<Waiting>) {
         // A request that gave up was answered 503; Stripe sends it again.
-        let batch: Vec<Waiting> = batch.into_iter().filter(|waiting| !waiting.reply.is_closed()).collect();
+        let batch: Vec<Waiting> = batch.into_iter().filter(|waiting| !waiting.request.reply.is_closed()).collect();
         if batch.is_empty() {
             return;
         }
-        let mut deliveries = Vec::with_capacity(batch.len());
-        let mut requests = Vec::with_capacity(batch.len());
-        for waiting in batch {
-            deliveries.push(waiting.delivery.clone());
-            requests.push(waiting);
-        }
+        let (deliveries, requests): (Vec<Delivery>, Vec<Request>) =
+            batch.into_iter().map(|waiting| (waiting.delivery, waiting.request)).unzip();
+        let deliveries: Arc<[Delivery]> = deliveries.into();
         let started = Instant::now();
-        match self.store.insert_deliveries(deliveries).await {
+        match self.store.insert_deliveries(Arc::clone(&deliveries)).await {
             Ok(sequences) => {
                 self.gauge.failing.store(false, Ordering::Relaxed);
                 self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
                 self.metrics.commit_batch_deliveries.observe(requests.len() as f64);
-                self.acknowledge(requests, sequences);
+                self.acknowledge(&deliveries, requests, sequences);
                 failpoint::hit("after_acknowledge");
             }
             Err(error) => {
@@ -93,19 +95,19 @@ impl Committer {
     }
 
     /// Answers the requests and hands what is new to the applier. A request that is gone does not matter: its delivery is durable.
-    fn acknowledge(&self, requests: Vec<Waiting>, sequences: Vec<Option<i64>>) {
+    fn acknowledge(&self, deliveries: &[Delivery], requests: Vec<Request>, sequences: Vec<Option<i64>>) {
         let mut committed = Vec::with_capacity(requests.len());
-        for (request, sequence) in requests.into_iter().zip(sequences) {
-            let Waiting { delivery, envelope, reply, _reserved } = request;
+        for ((delivery, request), sequence) in deliveries.iter().zip(requests).zip(sequences) {
+            let Request { envelope, reply, _reserved } = request;
             let _ = reply.send(Ok(if sequence.is_some() { Receipt::Accepted } else { Receipt::Duplicate }));
             if let Some(sequence) = sequence {
                 committed.push(Committed {
-                    lane_key: lane_key(&delivery),
+                    lane_key: lane_key(delivery),
                     delivery: StoredDelivery {
                         sequence,
-                        event_id: delivery.event_id,
+                        event_id: delivery.event_id.clone(),
                         received_at: delivery.received_at,
-                        raw: delivery.raw,
+                        raw: delivery.raw.clone(),
                     },
                     envelope,
                 });

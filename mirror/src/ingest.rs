@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::applier::Applier;
-use crate::committer::{self, Waiting};
+use crate::committer::{self, Request, Waiting};
 
 /// Limits and secrets of ingest.
 #[derive(Debug, Clone)]
@@ -199,7 +199,7 @@ impl Ingest {
         let permit = sender.try_reserve().map_err(|_| Refusal::Overloaded)?;
         let reserved = Reserved::take(&shared.gauge, bytes, shared.options.queue_bytes_max)?;
         let (reply, answer) = oneshot::channel();
-        permit.send(Waiting { delivery, envelope, reply, _reserved: reserved });
+        permit.send(Waiting { delivery, request: Request { envelope, reply, _reserved: reserved } });
         match tokio::time::timeout(Duration::from_millis(shared.options.deadline_ms), answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Refusal::Unavailable),

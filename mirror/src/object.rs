@@ -55,7 +55,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut properties = Vec::with_capacity(48);
+                let mut properties = Vec::with_capacity(24);
                 while let Some(name) = map.next_key::<Name<'de>>()? {
                     properties.push((name.0, map.next_value()?));
                 }

@@ -22,7 +22,7 @@ const OVERHEAD_BYTES: usize = 600;
 
 /// How long a lane gathers deliveries before it applies them, in milliseconds. A transaction costs ten round trips or a rewrite
 /// of the pages at the end of every index, however little it holds; a row this much later harms nobody.
-const GATHER_MS: u64 = 25;
+const GATHER_MS: u64 = 50;
 
 pub(crate) struct Queue {
     lanes: Vec<Notify>,

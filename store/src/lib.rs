@@ -13,6 +13,8 @@ pub use error::StoreError;
 pub use transaction::{Transaction, Work};
 pub use types::*;
 
+use std::sync::Arc;
+
 use billhook_core::table::Table;
 use jiff::Timestamp;
 
@@ -89,7 +91,11 @@ impl Store {
     ///
     /// Returns for each delivery, in order, its sequence number when it was new and `None` when its event id was known already.
     /// Two deliveries of one batch with the same event id count as one.
-    pub async fn insert_deliveries(&self, deliveries: Vec<Delivery>) -> Result<Vec<Option<i64>>, StoreError> {
+    pub async fn insert_deliveries(
+        &self,
+        deliveries: impl Into<Arc<[Delivery]>>,
+    ) -> Result<Vec<Option<i64>>, StoreError> {
+        let deliveries = deliveries.into();
         each!(self, driver => driver.insert_deliveries(deliveries).await)
     }
 

@@ -336,7 +336,7 @@ pub static ALL: &[Setting] = &[
         flag: Some("apply-batch-deliveries-max"),
         environment: &["BILLHOOK_APPLY_BATCH_DELIVERIES_MAX"],
         kind: Kind::Integer { min: 1, max: 4_096, unit: "deliveries" },
-        default: Default::Value("256"),
+        default: Default::Value("384"),
         group: Group::Apply,
         doc: "Deliveries that are applied in one transaction.",
     },
@@ -345,7 +345,7 @@ pub static ALL: &[Setting] = &[
         flag: Some("apply-memory-bytes-max"),
         environment: &["BILLHOOK_APPLY_MEMORY_BYTES_MAX"],
         kind: Kind::Integer { min: MIB, max: 4096 * MIB, unit: "bytes" },
-        default: Default::Value("16777216"),
+        default: Default::Value("6291456"),
         group: Group::Apply,
         doc: "Bytes of committed bodies that are kept in memory for the applier. What exceeds it is read back from \
               the database, so it bounds memory and not the backlog.",

@@ -1,6 +1,7 @@
 //! Deliveries on their way in, and the queue of those that wait to be applied.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use billhook_core::failpoint;
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// After [`StoreError::Unavailable`] the outcome is unknown: the deliveries may be stored and must not be acknowledged.
-    pub async fn insert_deliveries(&self, deliveries: Vec<Delivery>) -> Result<Vec<Option<i64>>, StoreError> {
+    pub async fn insert_deliveries(&self, deliveries: Arc<[Delivery]>) -> Result<Vec<Option<i64>>, StoreError> {
         if deliveries.is_empty() {
             return Ok(Vec::new());
         }

@@ -16,7 +16,7 @@ const BUSY_TIMEOUT_MS: u64 = 10_000;
 const WRITER_CACHE_KIB: i64 = 12 * 1024;
 /// Page cache of each connection that reads, in KiB.
 const READER_CACHE_KIB: i64 = 2 * 1024;
-/// Pages in the write-ahead log after which a commit copies them into the database: 16 MB. Pages that many commits touch are
+/// Pages in the write-ahead log after which a commit copies them into the database: 32 MB. Pages that many commits touch are
 /// then copied once.
 const CHECKPOINT_PAGES: i64 = 8_000;
 /// Size to which the write-ahead log is cut when it was reset after growing beyond that, in bytes.

@@ -110,7 +110,7 @@ impl SqliteStore {
     }
 
     /// See [`crate::Store::insert_deliveries`].
-    pub async fn insert_deliveries(&self, deliveries: Vec<Delivery>) -> Result<Vec<Option<i64>>, StoreError> {
+    pub async fn insert_deliveries(&self, deliveries: Arc<[Delivery]>) -> Result<Vec<Option<i64>>, StoreError> {
         let bytes = deliveries.iter().map(|delivery| delivery.raw.len()).sum();
         self.write(Kind::Inbox, bytes, "inserting deliveries", move |connection| inbox::insert(connection, &deliveries))
             .await

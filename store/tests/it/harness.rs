@@ -265,7 +265,8 @@ impl Database {
 
     /// Inserts deliveries that are received in their order, one second apart from second 1000 on; returns their sequences.
     pub async fn receive(&self, event_ids: &[&str]) -> Vec<i64> {
-        let deliveries = event_ids.iter().zip(1000..).map(|(event_id, second)| delivery(event_id, second)).collect();
+        let deliveries: Vec<_> =
+            event_ids.iter().zip(1000..).map(|(event_id, second)| delivery(event_id, second)).collect();
         let sequences = self.store.insert_deliveries(deliveries).await.expect("the deliveries are written");
         sequences.into_iter().map(|sequence| sequence.expect("a new event")).collect()
     }

@@ -433,7 +433,7 @@ on_postgres_only! {
             delivery.raw = body.clone().into();
             delivery
         });
-        database.store.insert_deliveries(deliveries.collect()).await.unwrap();
+        database.store.insert_deliveries(deliveries.collect::<Vec<_>>()).await.unwrap();
         let taken = async |bytes| database.store.pending_deliveries(Timestamp::MAX, 100, bytes).await.unwrap().len();
         assert_eq!(taken(0).await, 1);
         assert_eq!(taken(100_000).await, 1);
