@@ -258,27 +258,24 @@ impl Shared {
         let overflowed = self.queue.take_overflow();
         let grace = if overflowed { SignedDuration::ZERO } else { grace };
         let before = self.clock.now().saturating_sub(grace).unwrap_or(jiff::Timestamp::MIN);
-        let pending = self.store.pending_deliveries(before, SWEEP_DELIVERIES_MAX, portion).await;
+        let pending = self.store.pending_deliveries(before, self.queue.present(), SWEEP_DELIVERIES_MAX, portion).await;
         let pending = pending.inspect_err(|_| {
             if overflowed {
                 self.queue.set_overflow()
             }
         })?;
-        let full = pending.len() == SWEEP_DELIVERIES_MAX;
-        let absent = self.queue.absent(pending.iter().map(|delivery| delivery.sequence));
         let found: Vec<Committed> = pending
             .into_iter()
-            .filter(|delivery| absent.contains(&delivery.sequence))
             .map(|delivery| {
                 let envelope = Envelope::parse(&delivery.raw).ok();
                 let object_id = envelope.as_ref().and_then(|envelope| envelope.object_id.as_deref());
                 Committed { lane_key: lane_key(object_id.unwrap_or_default()), delivery, envelope }
             })
             .collect();
-        if overflowed && (full || !found.is_empty()) {
+        let more = !found.is_empty();
+        if overflowed && more {
             self.queue.set_overflow();
         }
-        let more = !found.is_empty();
         self.queue.push(found);
         Ok(more)
     }

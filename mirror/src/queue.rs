@@ -146,10 +146,9 @@ impl Queue {
         self.bytes_max.saturating_sub(self.state().bytes)
     }
 
-    /// Of these sequences, those that are not here.
-    pub(crate) fn absent(&self, sequences: impl Iterator<Item = i64>) -> HashSet<i64> {
-        let state = self.state();
-        sequences.filter(|sequence| !state.present.contains(sequence)).collect()
+    /// Sequences that are queued or being applied here.
+    pub(crate) fn present(&self) -> Vec<i64> {
+        self.state().present.iter().copied().collect()
     }
 
     /// Whether nothing is queued or being applied.

@@ -100,14 +100,16 @@ impl Store {
     }
 
     /// The oldest unapplied deliveries that were received before `received_before`, at most `limit` and about `bytes_max` of
-    /// bodies (at least one when there is any). Deliveries that another node is applying at this moment are skipped.
+    /// bodies (at least one when there is any), without those whose sequence is `excluded`. Nothing is locked: another node may
+    /// apply them first, and [`Transaction::claim`] tells.
     pub async fn pending_deliveries(
         &self,
         received_before: Timestamp,
+        excluded: Vec<i64>,
         limit: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredDelivery>, StoreError> {
-        each!(self, driver => driver.pending_deliveries(received_before, limit, bytes_max).await)
+        each!(self, driver => driver.pending_deliveries(received_before, excluded, limit, bytes_max).await)
     }
 
     /// How many deliveries wait to be applied, and since when the oldest waits.

@@ -106,7 +106,7 @@ impl Mirror {
     /// Applies what waits in the database's queue until nothing waits.
     pub async fn drain(&self) {
         loop {
-            let pending = self.store.pending_deliveries(Timestamp::MAX, 1_000, 64 << 20).await.unwrap();
+            let pending = self.store.pending_deliveries(Timestamp::MAX, Vec::new(), 1_000, 64 << 20).await.unwrap();
             if pending.is_empty() {
                 return;
             }

@@ -1,5 +1,3 @@
--- Hot. Locks in order of sequence, so that two nodes never wait for each other; then removes.
-WITH held AS MATERIALIZED (
-    SELECT sequence FROM billhook.pending WHERE sequence = ANY($1) ORDER BY sequence FOR UPDATE
-)
-DELETE FROM billhook.pending USING held WHERE pending.sequence = held.sequence RETURNING pending.sequence
+-- Hot. Removing locks the rows; `ANY` over the primary key meets them in order of sequence on every node, so two nodes wait for
+-- each other only where a plan goes another way, and then one of them is rolled back and tries again.
+DELETE FROM billhook.pending WHERE sequence = ANY($1) RETURNING sequence

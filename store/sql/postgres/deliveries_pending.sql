@@ -1,8 +1,10 @@
--- The lock is released when the statement ends: it only skips what another node applies at this moment. A row is taken while
+-- No lock: what another node applies meanwhile is not claimed again. $4 are the deliveries that wait in memory. A row is taken while
 -- the bodies before it are less than the limit, so the answer is at most the limit and one body. octet_length reads the size
 -- from the row's header and decompresses nothing.
 WITH waiting AS MATERIALIZED (
-    SELECT sequence FROM billhook.pending WHERE received_at < $1 ORDER BY sequence LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT sequence FROM billhook.pending
+    WHERE received_at < $1 AND sequence <> ALL ($4::bigint[])
+    ORDER BY sequence LIMIT $2
 ), measured AS MATERIALIZED (
     SELECT sequence, octet_length(raw) AS bytes FROM waiting JOIN billhook.inbox USING (sequence)
 ), sized AS (

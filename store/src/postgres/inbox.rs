@@ -55,12 +55,13 @@ impl PostgresStore {
     pub async fn pending_deliveries(
         &self,
         received_before: Timestamp,
+        excluded: Vec<i64>,
         limit_deliveries: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredDelivery>, StoreError> {
         // At least one byte, so that there is at least one delivery.
         let bytes_max = limit(bytes_max.max(1));
-        let parameters: super::Parameters<'_> = &[&received_before, &limit(limit_deliveries), &bytes_max];
+        let parameters: super::Parameters<'_> = &[&received_before, &limit(limit_deliveries), &bytes_max, &excluded];
         let rows = self
             .query(Patience::Answer, "reading unapplied deliveries", statements::DELIVERIES_PENDING, parameters)
             .await?;

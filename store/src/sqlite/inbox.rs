@@ -45,22 +45,30 @@ pub(super) fn insert(connection: &Connection, deliveries: &[Delivery]) -> rusqli
     Ok(sequences)
 }
 
-/// The oldest unapplied deliveries.
+/// The oldest unapplied deliveries that are not among `excluded`, which is sorted.
 pub(super) fn pending(
     connection: &Connection,
     received_before: Timestamp,
+    excluded: &[i64],
     limit: usize,
     bytes_max: usize,
 ) -> rusqlite::Result<Vec<StoredDelivery>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT sequence, event_id, inbox.received_at, raw FROM billhook_pending AS waiting \
-         JOIN billhook_inbox AS inbox USING (sequence) WHERE waiting.received_at < ?1 ORDER BY sequence LIMIT ?2",
-    )?;
-    let mut rows = statement.query(params![times::precise(received_before), whole(limit)])?;
+    // The queue alone is walked, and a body is read only when it is wanted.
+    let mut waiting =
+        connection.prepare_cached("SELECT sequence FROM billhook_pending WHERE received_at < ?1 ORDER BY sequence")?;
+    let mut body = connection
+        .prepare_cached("SELECT sequence, event_id, received_at, raw FROM billhook_inbox WHERE sequence = ?1")?;
+    let mut rows = waiting.query(params![times::precise(received_before)])?;
     let mut deliveries = Vec::new();
     let mut bytes: usize = 0;
-    while let Some(row) = rows.next()? {
-        let delivery = stored_delivery(row)?;
+    while deliveries.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let sequence: i64 = row.get(0)?;
+        if excluded.binary_search(&sequence).is_ok() {
+            continue;
+        }
+        let Some(delivery) = body.query_row([sequence], stored_delivery).optional()? else { continue };
         bytes = bytes.saturating_add(delivery.raw.len());
         if !deliveries.is_empty() && bytes > bytes_max {
             break;

@@ -120,10 +120,13 @@ impl SqliteStore {
     pub async fn pending_deliveries(
         &self,
         received_before: Timestamp,
+        mut excluded: Vec<i64>,
         limit: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredDelivery>, StoreError> {
-        let pending = move |connection: &Connection| inbox::pending(connection, received_before, limit, bytes_max);
+        excluded.sort_unstable();
+        let pending =
+            move |connection: &Connection| inbox::pending(connection, received_before, &excluded, limit, bytes_max);
         self.read("reading unapplied deliveries", pending).await
     }
 

@@ -273,8 +273,11 @@ impl Database {
 
     /// Sequences of all unapplied deliveries, in their order.
     pub async fn pending(&self) -> Vec<i64> {
-        let pending =
-            self.store.pending_deliveries(Timestamp::MAX, 1000, usize::MAX).await.expect("the queue can be read");
+        let pending = self
+            .store
+            .pending_deliveries(Timestamp::MAX, Vec::new(), 1000, usize::MAX)
+            .await
+            .expect("the queue can be read");
         pending.into_iter().map(|delivery| delivery.sequence).collect()
     }
 }

@@ -45,7 +45,7 @@ on_both! {
     async fn the_oldest_come_first(database) {
         let database = database.migrated().await;
         let sequences = database.receive(&["evt_1", "evt_2", "evt_3"]).await;
-        let pending = database.store.pending_deliveries(at(9999), 2, usize::MAX).await.expect("read");
+        let pending = database.store.pending_deliveries(at(9999), Vec::new(), 2, usize::MAX).await.expect("read");
         let found: Vec<_> = pending.iter().map(|found| (found.sequence, found.event_id.as_str(), found.received_at)).collect();
         assert_eq!(found, [(sequences[0], "evt_1", at(1000)), (sequences[1], "evt_2", at(1001))]);
         assert_eq!(pending[0].raw, delivery("evt_1", 0).raw);
@@ -54,8 +54,16 @@ on_both! {
     async fn only_what_was_received_before(database) {
         let database = database.migrated().await;
         database.receive(&["evt_1", "evt_2", "evt_3"]).await;
-        let pending = database.store.pending_deliveries(at(1001), 10, usize::MAX).await.expect("read");
+        let pending = database.store.pending_deliveries(at(1001), Vec::new(), 10, usize::MAX).await.expect("read");
         assert_eq!(pending.iter().map(|found| found.event_id.as_str()).collect::<Vec<_>>(), ["evt_1"]);
+    }
+
+    async fn what_is_excluded_does_not_come(database) {
+        let database = database.migrated().await;
+        let sequences = database.receive(&["evt_1", "evt_2", "evt_3"]).await;
+        let excluded = vec![sequences[2], sequences[0], 9_999];
+        let pending = database.store.pending_deliveries(at(9999), excluded, 10, usize::MAX).await.expect("read");
+        assert_eq!(pending.iter().map(|found| found.event_id.as_str()).collect::<Vec<_>>(), ["evt_2"]);
     }
 
     async fn bodies_are_bounded_but_one_always_comes(database) {
@@ -63,7 +71,7 @@ on_both! {
         let large = |event_id: &str| Delivery { raw: vec![b'x'; 10_000].into(), ..delivery(event_id, 1000) };
         let batch = vec![large("evt_1"), large("evt_2"), large("evt_3")];
         database.store.insert_deliveries(batch).await.expect("written");
-        let count = async |bytes| database.store.pending_deliveries(at(9999), 10, bytes).await.expect("read").len();
+        let count = async |bytes| database.store.pending_deliveries(at(9999), Vec::new(), 10, bytes).await.expect("read").len();
         assert_eq!(count(1).await, 1);
         assert_eq!(count(20_000).await, 2);
         assert_eq!(count(usize::MAX).await, 3);
