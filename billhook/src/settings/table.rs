@@ -336,7 +336,7 @@ pub static ALL: &[Setting] = &[
         flag: Some("apply-batch-deliveries-max"),
         environment: &["BILLHOOK_APPLY_BATCH_DELIVERIES_MAX"],
         kind: Kind::Integer { min: 1, max: 4_096, unit: "deliveries" },
-        default: Default::Value("384"),
+        default: Default::Value("320"),
         group: Group::Apply,
         doc: "Deliveries that are applied in one transaction.",
     },
