@@ -103,11 +103,6 @@ impl Applier {
         self.shared.queue.push(committed);
     }
 
-    /// Whether nothing is queued in memory or being applied.
-    pub fn is_idle(&self) -> bool {
-        self.shared.queue.is_idle()
-    }
-
     /// Lets the transactions in flight end and stops. What is queued stays in the database for the next start.
     pub async fn stop(&self) {
         self.shared.queue.close();

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::applier::{Applier, Committed};
 use crate::ingest::{Gauge, Receipt, Refusal, Reserved};
+use crate::queue::lane_key;
 
 /// Bytes of bodies in one commit: bounds the memory of one statement.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -102,7 +103,7 @@ impl Committer {
             let _ = reply.send(Ok(if sequence.is_some() { Receipt::Accepted } else { Receipt::Duplicate }));
             if let Some(sequence) = sequence {
                 committed.push(Committed {
-                    lane_key: lane_key(delivery),
+                    lane_key: lane_key(&delivery.object_id),
                     delivery: StoredDelivery {
                         sequence,
                         event_id: delivery.event_id.clone(),
@@ -115,9 +116,4 @@ impl Committer {
         }
         self.applier.hand_over(committed);
     }
-}
-
-/// What deliveries of one object share, so that they go through one lane.
-fn lane_key(delivery: &Delivery) -> u64 {
-    crate::queue::lane_key(&delivery.object_id)
 }

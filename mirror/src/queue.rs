@@ -151,11 +151,6 @@ impl Queue {
         self.state().present.iter().copied().collect()
     }
 
-    /// Whether nothing is queued or being applied.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.state().present.is_empty()
-    }
-
     /// Ends all lanes; what is queued stays in the database.
     pub(crate) fn close(&self) {
         self.state().closed = true;
