@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
-  test [filter]          all tests on both stores, with a PostgreSQL of its own, and the Node tests
+  test [filter]          all tests on both stores, with a PostgreSQL of its own, and the Node and Python tests
   bench ingest [flags]   throughput and latency of the release build; one JSON line a run on stdout
   faults [flags]         the crash tests with more rounds than `test` runs
   catalogue [--check]    makes the catalogue of Stripe's resources, or checks that it is up to date

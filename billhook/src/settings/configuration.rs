@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use billhook_core::Secret;
+use billhook_stripe::api::ApiKey;
 
 use super::database::{Database, PostgresUrl};
 use super::origin::Refusal;
@@ -23,6 +24,8 @@ pub struct Configuration {
     pub metrics_listen: Option<SocketAddr>,
     /// Key of the admin endpoints.
     pub api_key: Option<Secret>,
+    /// Where Stripe reaches this server.
+    pub public_url: Option<String>,
     /// Whether the schema is left alone at start.
     pub disable_migrations: bool,
     /// Stripe's side.
@@ -31,6 +34,8 @@ pub struct Configuration {
     pub ingest: Ingest,
     /// Limits of applying deliveries.
     pub apply: Apply,
+    /// Reading from Stripe what deliveries did not bring.
+    pub sync: Sync,
     /// Limits of the HTTP server.
     pub http: Http,
     /// How long applied deliveries are kept, in days.
@@ -63,6 +68,30 @@ pub struct Stripe {
     pub mode: Option<Mode>,
     /// The mirrored account.
     pub account: Option<String>,
+    /// The API key, when one is configured.
+    pub key: Option<ApiKey>,
+    /// Base URL of the API.
+    pub api_base: String,
+    /// API version of reads and of webhook endpoints that are made here.
+    pub api_version: String,
+    /// Most requests a second; `None` is half of what Stripe allows.
+    pub requests_per_second: Option<u32>,
+    /// Whether stored objects hold their whole lists.
+    pub auto_expand_lists: bool,
+    /// Whether objects that others refer to are read when the mirror lacks them.
+    pub backfill_related_entities: bool,
+    /// Kinds that are read again after each of their events.
+    pub revalidate_objects: Vec<String>,
+}
+
+/// Limits of reading from Stripe; the settings of the same names explain them.
+#[derive(Debug, Clone)]
+pub struct Sync {
+    pub segments_max: usize,
+    pub catch_up_interval_seconds: u32,
+    pub reconcile_period_seconds: u32,
+    pub reconcile_requests_per_second: u32,
+    pub reconcile_grace_seconds: u32,
 }
 
 /// How safe the way to the database is. A password and customers' data must not cross a network in the clear, nor go to
@@ -218,6 +247,22 @@ fn contradictions(values: &Values<'_>) -> Vec<Refusal> {
         let action = format!("set a {} key, or change mode", mode.name());
         refusals.push(Refusal::of_combination(values.name("stripe.secret_key"), what, action));
     }
+    if values.secret("stripe.secret_key").is_some() && values.optional_text("stripe.secret_key_file").is_some() {
+        let action = "keep one of them; the file can be changed while the program runs";
+        let what = "is set beside stripe.secret_key";
+        refusals.push(Refusal::of_combination(values.name("stripe.secret_key_file"), what, action));
+    }
+    let has_key = key(values).is_some();
+    if let Some(url) = values.optional_text("public_url") {
+        if !has_key {
+            let action = "set STRIPE_SECRET_KEY, or make the webhook endpoint by hand and leave public_url out";
+            refusals.push(Refusal::of_combination(values.name("public_url"), "needs a Stripe key", action));
+        }
+        if !url.starts_with("https://") && values.text("stripe.api_base") == "https://api.stripe.com" {
+            let what = "is no https:// URL, and Stripe delivers to no other";
+            refusals.push(Refusal::of_combination(values.name("public_url"), what, "put a TLS proxy in front"));
+        }
+    }
     let (body, queue) = (values.integer("ingest.body_bytes_max"), values.integer("ingest.queue_bytes_max"));
     if body > queue {
         let what = format!("is {queue}, less than one body of ingest.body_bytes_max ({body})");
@@ -260,7 +305,15 @@ fn assemble(values: &Values<'_>) -> Configuration {
             webhook_secrets: values.secrets("stripe.webhook_secret"),
             mode: Mode::of_name(values.text("mode")),
             account: values.optional_text("stripe.account").map(str::to_owned),
+            key: key(values),
+            api_base: values.text("stripe.api_base").to_owned(),
+            api_version: values.text("stripe.api_version").to_owned(),
+            requests_per_second: values.optional_number("stripe.requests_per_second"),
+            auto_expand_lists: values.boolean("stripe.auto_expand_lists"),
+            backfill_related_entities: values.boolean("stripe.backfill_related_entities"),
+            revalidate_objects: values.list("stripe.revalidate_objects"),
         },
+        public_url: values.optional_text("public_url").map(str::to_owned),
         ingest: Ingest {
             tolerance_seconds: values.number("ingest.tolerance_seconds"),
             body_bytes_max: values.number("ingest.body_bytes_max"),
@@ -275,6 +328,13 @@ fn assemble(values: &Values<'_>) -> Configuration {
             batch_deliveries_max: values.number("apply.batch_deliveries_max"),
             memory_bytes_max: values.number("apply.memory_bytes_max"),
         },
+        sync: Sync {
+            segments_max: values.number("sync.segments_max"),
+            catch_up_interval_seconds: values.number("catch_up.interval_seconds"),
+            reconcile_period_seconds: values.number("reconcile.period_seconds"),
+            reconcile_requests_per_second: values.number("reconcile.requests_per_second"),
+            reconcile_grace_seconds: values.number("reconcile.grace_seconds"),
+        },
         http: Http {
             connections_max: values.number("http.connections_max"),
             connections_per_address_max: values.optional_number("http.connections_per_address_max"),
@@ -287,6 +347,11 @@ fn assemble(values: &Values<'_>) -> Configuration {
         log: Log { format: values.text("log.format").to_owned(), level: values.text("log.level").to_owned() },
         database,
     }
+}
+
+fn key(values: &Values<'_>) -> Option<ApiKey> {
+    let file = values.optional_text("stripe.secret_key_file").map(|path| ApiKey::File(PathBuf::from(path)));
+    file.or_else(|| values.secret("stripe.secret_key").map(ApiKey::Fixed))
 }
 
 fn postgres(values: &Values<'_>) -> Postgres {
@@ -382,6 +447,14 @@ impl<'a> Values<'a> {
         match self.value(key) {
             None => Vec::new(),
             Some(Value::Secrets(secrets)) => secrets.clone(),
+            Some(_) => missing(key),
+        }
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        match self.value(key) {
+            None => Vec::new(),
+            Some(Value::List(words)) => words.clone(),
             Some(_) => missing(key),
         }
     }

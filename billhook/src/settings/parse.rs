@@ -41,6 +41,7 @@ pub fn value(setting: &Setting, text: &str) -> Result<Value, Problem> {
         Kind::Address => address(text),
         Kind::Database => Database::parse(text).map(Value::Database),
         Kind::Url => url(text),
+        Kind::File => file(text),
         Kind::Identifier => identifier(text),
         Kind::ApiVersion => api_version(text),
         Kind::Account => account(text),
@@ -122,6 +123,13 @@ fn url(text: &str) -> Result<Value, Problem> {
         return refuse("is not a plain HTTP URL");
     }
     Ok(Value::Text(text.trim_end_matches('/').to_owned()))
+}
+
+fn file(text: &str) -> Result<Value, Problem> {
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(Problem::new("is not a path", "set the path of the file"));
+    }
+    Ok(Value::Text(text.to_owned()))
 }
 
 fn identifier(text: &str) -> Result<Value, Problem> {

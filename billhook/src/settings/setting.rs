@@ -49,6 +49,8 @@ pub enum Kind {
     Database,
     /// `http://…` or `https://…`.
     Url,
+    /// The path of a file.
+    File,
     /// A plain SQL identifier.
     Identifier,
     /// A Stripe API version: a date, with or without a release name.
@@ -90,6 +92,8 @@ pub enum Group {
     Ingest,
     /// Turning deliveries into rows.
     Apply,
+    /// Reading from Stripe what deliveries did not bring.
+    Sync,
     /// The HTTP server.
     Http,
     /// Logs, metrics, retention.
@@ -98,8 +102,16 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the documents.
-    pub const ALL: [Self; 7] =
-        [Self::General, Self::Stripe, Self::Postgres, Self::Ingest, Self::Apply, Self::Http, Self::Operation];
+    pub const ALL: [Self; 8] = [
+        Self::General,
+        Self::Stripe,
+        Self::Postgres,
+        Self::Ingest,
+        Self::Apply,
+        Self::Sync,
+        Self::Http,
+        Self::Operation,
+    ];
 
     /// Its heading.
     pub fn heading(self) -> &'static str {
@@ -109,6 +121,7 @@ impl Group {
             Self::Postgres => "PostgreSQL",
             Self::Ingest => "Taking deliveries",
             Self::Apply => "Applying deliveries",
+            Self::Sync => "Reading from Stripe",
             Self::Http => "HTTP server",
             Self::Operation => "Operation",
         }
@@ -135,6 +148,7 @@ impl Kind {
             Self::List(_) => "LIST",
             Self::Address => "ADDRESS",
             Self::Database | Self::Url => "URL",
+            Self::File => "PATH",
             Self::Identifier => "NAME",
             Self::ApiVersion => "VERSION",
             Self::Account => "ACCOUNT",
@@ -154,6 +168,7 @@ impl Kind {
             Self::Address => "address and port, e.g. `127.0.0.1:8080`".to_owned(),
             Self::Database => "`sqlite:path` or `postgres://…`".to_owned(),
             Self::Url => "`http://…` or `https://…`".to_owned(),
+            Self::File => "path of a file".to_owned(),
             Self::Identifier => "SQL name: lower-case letters, digits and `_`".to_owned(),
             Self::ApiVersion => "API version, e.g. `2020-08-27`".to_owned(),
             Self::Account => "account id (`acct_…`)".to_owned(),

@@ -106,6 +106,17 @@ pub static ALL: &[Setting] = &[
               installations where `billhook migrate` runs as another database user.",
     },
     Setting {
+        key: "public_url",
+        flag: Some("public-url"),
+        environment: &["BILLHOOK_PUBLIC_URL"],
+        kind: Kind::Url,
+        default: Default::Unset("webhook endpoints are left alone"),
+        group: Group::General,
+        doc: "Where Stripe reaches this server, e.g. `https://billing.example.com`. `serve` then makes the webhook \
+              endpoint `<public_url>/webhooks` in Stripe, with a fixed API version and all event types, and keeps its \
+              secret in the database. Needs a Stripe key that may write webhook endpoints.",
+    },
+    Setting {
         key: "stripe.webhook_secret",
         flag: None,
         environment: &["BILLHOOK_STRIPE_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET"],
@@ -123,9 +134,20 @@ pub static ALL: &[Setting] = &[
         kind: Kind::Secret(SecretRule::StripeKey),
         default: Default::Unset("nothing is read from Stripe"),
         group: Group::Stripe,
-        doc: "API key (`sk_…`, better a restricted `rk_…`) for reading objects from Stripe. It is checked at \
-              start, and must belong to `mode`; it will be used once reads (backfill, catch-up, undecided objects) \
-              exist. An empty value counts as none.",
+        doc: "API key (`sk_…`, better a restricted `rk_…` that may read) for reading from Stripe: backfill, missed \
+              events, objects that events leave undecided, comparison. It must belong to `mode`. Writing is needed \
+              for `public_url` and `billhook webhooks` only, and on webhook endpoints only. An empty value counts as \
+              none.",
+    },
+    Setting {
+        key: "stripe.secret_key_file",
+        flag: Some("stripe-secret-key-file"),
+        environment: &["BILLHOOK_STRIPE_SECRET_KEY_FILE"],
+        kind: Kind::File,
+        default: Default::Unset("none"),
+        group: Group::Stripe,
+        doc: "A file that holds the API key, instead of `stripe.secret_key`. It is read again when it changes and \
+              when Stripe refuses the key, so that a key can be rolled without a restart.",
     },
     Setting {
         key: "stripe.api_base",
@@ -134,17 +156,28 @@ pub static ALL: &[Setting] = &[
         kind: Kind::Url,
         default: Default::Value("https://api.stripe.com"),
         group: Group::Stripe,
-        doc: "Where Stripe's API is. Only for tests against a simulator. Used by reads with `stripe.secret_key`.",
+        doc: "Where Stripe's API is. Only for tests against a simulator. `http://` is taken for this machine only.",
     },
     Setting {
         key: "stripe.api_version",
         flag: Some("stripe-api-version"),
         environment: &["BILLHOOK_STRIPE_API_VERSION", "STRIPE_API_VERSION"],
         kind: Kind::ApiVersion,
-        default: Default::Value("2020-08-27"),
+        default: Default::Value("2026-10-28.endive"),
         group: Group::Stripe,
-        doc: "API version of reads with `stripe.secret_key`. Deliveries come in the version of their webhook \
-              endpoint; both are understood whatever their version.",
+        doc: "API version of reads, and of webhook endpoints that Billhook makes. Deliveries of other endpoints come \
+              in their own version; an object that arrives in one of another release train is read again in this one.",
+    },
+    Setting {
+        key: "stripe.requests_per_second",
+        flag: Some("stripe-requests-per-second"),
+        environment: &["BILLHOOK_STRIPE_REQUESTS_PER_SECOND"],
+        kind: Kind::Integer { min: 1, max: 100_000, unit: "requests a second" },
+        default: Default::Unset("half of what Stripe allows the account: live 50, test 12, one endpoint 12"),
+        group: Group::Stripe,
+        doc: "Most requests that are sent to Stripe, per endpoint and in all. Stripe allows an account 100 a second \
+              (25 in test mode) and one endpoint 25; the other half is left to your own application. When Stripe \
+              answers 429, the rate falls and creeps up again.",
     },
     Setting {
         key: "stripe.account",
@@ -164,8 +197,8 @@ pub static ALL: &[Setting] = &[
         default: Default::Value("false"),
         group: Group::Stripe,
         doc: "Complete the lists that Stripe truncates inside an object (invoice lines, subscription items, \
-              refunds of a charge, credit note lines) by reading their other pages. Has an effect once a Stripe \
-              key is used for reads.",
+              refunds of a charge, credit note lines) in the stored object too. The rows of the lists' own tables are \
+              complete in any case, once a Stripe key is set.",
     },
     Setting {
         key: "stripe.backfill_related_entities",
@@ -174,8 +207,7 @@ pub static ALL: &[Setting] = &[
         kind: Kind::Boolean,
         default: Default::Value("true"),
         group: Group::Stripe,
-        doc: "Read objects that a mirrored object refers to and that the mirror lacks. Has an effect once a Stripe \
-              key is used for reads.",
+        doc: "Read objects that a mirrored object refers to and that the mirror lacks. Needs a Stripe key.",
     },
     Setting {
         key: "stripe.revalidate_objects",
@@ -184,8 +216,8 @@ pub static ALL: &[Setting] = &[
         kind: Kind::List(REVALIDATED_KINDS),
         default: Default::Unset("none"),
         group: Group::Stripe,
-        doc: "Kinds that are read again from Stripe instead of taking the state inside the event. Has an effect \
-              once a Stripe key is used for reads; the ordering of events does not need it.",
+        doc: "Kinds that are read again from Stripe after each event. The ordering of events does not need it. Needs \
+              a Stripe key.",
     },
     Setting {
         key: "postgres.connections_max",
@@ -351,6 +383,55 @@ pub static ALL: &[Setting] = &[
               the database, so it bounds memory and not the backlog.",
     },
     Setting {
+        key: "sync.segments_max",
+        flag: Some("sync-segments-max"),
+        environment: &["BILLHOOK_SYNC_SEGMENTS_MAX"],
+        kind: Kind::Integer { min: 0, max: 64, unit: "segments" },
+        default: Default::Value("8"),
+        group: Group::Sync,
+        doc: "Parts of a backfill that this process reads at the same time, within `stripe.requests_per_second`. 0 \
+              leaves backfills to other processes.",
+    },
+    Setting {
+        key: "catch_up.interval_seconds",
+        flag: Some("catch-up-interval-seconds"),
+        environment: &["BILLHOOK_CATCH_UP_INTERVAL_SECONDS"],
+        kind: Kind::Integer { min: 1, max: 3_600, unit: "seconds" },
+        default: Default::Value("60"),
+        group: Group::Sync,
+        doc: "How often Stripe's list of events is read for deliveries that did not arrive. One request when nothing is \
+              missing.",
+    },
+    Setting {
+        key: "reconcile.period_seconds",
+        flag: Some("reconcile-period-seconds"),
+        environment: &["BILLHOOK_RECONCILE_PERIOD_SECONDS"],
+        kind: Kind::Integer { min: 0, max: 31_536_000, unit: "seconds (0 = never)" },
+        default: Default::Value("86400"),
+        group: Group::Sync,
+        doc: "How often all objects of a kind are listed and compared with the mirror, which finds what no event told. \
+              A large account takes longer than this at `reconcile.requests_per_second`; the next round then follows \
+              at once.",
+    },
+    Setting {
+        key: "reconcile.requests_per_second",
+        flag: Some("reconcile-requests-per-second"),
+        environment: &["BILLHOOK_RECONCILE_REQUESTS_PER_SECOND"],
+        kind: Kind::Integer { min: 1, max: 1_000, unit: "requests a second" },
+        default: Default::Value("1"),
+        group: Group::Sync,
+        doc: "Most requests that this comparison sends to Stripe; 100 objects come with one.",
+    },
+    Setting {
+        key: "reconcile.grace_seconds",
+        flag: Some("reconcile-grace-seconds"),
+        environment: &["BILLHOOK_RECONCILE_GRACE_SECONDS"],
+        kind: Kind::Integer { min: 1, max: 86_400, unit: "seconds" },
+        default: Default::Value("180"),
+        group: Group::Sync,
+        doc: "How long an event may be late before a difference that it would explain counts as drift.",
+    },
+    Setting {
         key: "http.connections_max",
         flag: Some("http-connections-max"),
         environment: &["BILLHOOK_HTTP_CONNECTIONS_MAX"],
@@ -498,6 +579,12 @@ mod tests {
                 assert!(parse::value(setting, text).is_ok(), "{}", setting.key);
             }
         }
+    }
+
+    #[test]
+    fn the_version_of_reads_is_the_one_the_catalogue_describes() {
+        let version = by_key("stripe.api_version").map(|setting| setting.default);
+        assert_eq!(version, Some(Default::Value(billhook_stripe::catalogue::api_version())));
     }
 
     #[test]

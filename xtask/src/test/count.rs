@@ -49,6 +49,28 @@ impl Count {
             self.skipped.push(format!("Node{name}:{reason}").replacen("Node- ", "Node: ", 1));
         }
     }
+
+    /// Takes a line that Python's `unittest` wrote with `-v`.
+    pub(super) fn read_unittest_line(&mut self, line: &str) {
+        if let Some(ran) = line.strip_prefix("Ran ") {
+            self.passed += ran.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0_u64);
+        } else if let Some((name, reason)) = line.split_once(" ... skipped ") {
+            self.skipped.push(format!("Python: {name}: {reason}"));
+        } else if let Some(bad) = line.strip_prefix("FAILED (") {
+            let failed = number_after(bad, "failures=") + number_after(bad, "errors=");
+            self.failed += failed;
+            self.passed = self.passed.saturating_sub(failed + number_after(bad, "skipped="));
+        } else if let Some(good) = line.strip_prefix("OK (") {
+            self.passed = self.passed.saturating_sub(number_after(good, "skipped="));
+        }
+    }
+}
+
+/// The number that stands right after `word`.
+fn number_after(text: &str, word: &str) -> u64 {
+    let Some((_, after)) = text.split_once(word) else { return 0 };
+    let digits = after.find(|character: char| !character.is_ascii_digit()).unwrap_or(after.len());
+    after[..digits].parse().unwrap_or(0)
 }
 
 /// The number that stands right before `word`.
@@ -82,6 +104,21 @@ mod tests {
         }
         let skipped = vec!["b::c: needs a camera".to_owned()];
         assert_eq!(count, Count { passed: 21, failed: 2, skipped, broken: false });
+    }
+
+    #[test]
+    fn lines_of_python_are_added_up() {
+        let mut count = Count::default();
+        for line in [
+            "test_one (test_x.Case.test_one) ... ok",
+            "test_two (test_x.Case.test_two) ... skipped 'no server'",
+            "Ran 6 tests in 1.2s",
+            "FAILED (failures=1, errors=2, skipped=1)",
+        ] {
+            count.read_unittest_line(line);
+        }
+        let skipped = vec!["Python: test_two (test_x.Case.test_two): 'no server'".to_owned()];
+        assert_eq!(count, Count { passed: 2, failed: 3, skipped, broken: false });
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod count;
 mod node;
+mod python;
 mod rust;
 pub(crate) mod server;
 
@@ -21,6 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut total = Count::default();
     total.add(rust::run(filter, &server, &binary)?);
     total.add(node::run(filter, &server, &binary)?);
+    total.add(python::run(filter, &server, &binary)?);
     // The server ends before the summary, so that the summary is the last thing one reads.
     drop(server);
     report(&total)
