@@ -19,6 +19,7 @@ mod rows;
 mod session;
 mod settings;
 mod statements;
+mod sync;
 mod table_sql;
 mod tls;
 mod transaction;

@@ -14,8 +14,8 @@ use super::session::{Parameters, Patience, Session};
 use super::table_sql::{Statement, asks_for_tombstones};
 use super::{Shared, column, statements};
 use crate::{
-    CompleteList, Contender, DirtyMark, Guard, QuarantineEntry, RowState, StoreError, StoredDelivery, Tombstone,
-    Transaction,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
+    StoredDelivery, Tombstone, Transaction,
 };
 
 /// The lock timeout lets an application's `LOCK TABLE` delay the applier but never hang it: the batch is tried again.
@@ -311,5 +311,17 @@ impl Transaction for PostgresTransaction {
         let parameters: Parameters<'_> = &[&sequences, &reasons, &details, &applied, &times];
         self.execute("setting deliveries aside", statements::QUARANTINE_WRITE, parameters).await?;
         Ok(())
+    }
+
+    async fn advance_segment(&mut self, _advance: &Advance) -> Result<bool, StoreError> {
+        Err(StoreError::Refused { operation: "advancing a segment", message: "not built yet".to_owned() })
+    }
+
+    async fn missing_rows(&mut self, _table: &'static Table, _ids: &[String]) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Refused { operation: "looking for rows", message: "not built yet".to_owned() })
+    }
+
+    async fn note_drift(&mut self, _finds: &[DriftFind]) -> Result<(), StoreError> {
+        Err(StoreError::Refused { operation: "noting drift", message: "not built yet".to_owned() })
     }
 }

@@ -14,6 +14,7 @@ mod migrations;
 mod readers;
 mod settings;
 mod statements;
+mod sync;
 mod times;
 mod transaction;
 mod upsert;

@@ -11,8 +11,8 @@ use super::errors::refused;
 use super::statements::Statements;
 use super::{attention, children, history, inbox, link, upsert};
 use crate::{
-    CompleteList, Contender, DirtyMark, Guard, QuarantineEntry, RowState, StoreError, StoredDelivery, Tombstone,
-    Transaction, Work,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
+    StoredDelivery, Tombstone, Transaction, Work,
 };
 
 /// An open write transaction of the writer thread.
@@ -140,5 +140,17 @@ impl Transaction for SqliteTransaction<'_> {
 
     async fn quarantine(&mut self, entries: &[QuarantineEntry]) -> Result<(), StoreError> {
         attention::quarantine(self.connection, entries).map_err(refused("setting deliveries aside"))
+    }
+
+    async fn advance_segment(&mut self, _advance: &Advance) -> Result<bool, StoreError> {
+        Err(StoreError::Refused { operation: "advancing a segment", message: "not built yet".to_owned() })
+    }
+
+    async fn missing_rows(&mut self, _table: &'static Table, _ids: &[String]) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Refused { operation: "looking for rows", message: "not built yet".to_owned() })
+    }
+
+    async fn note_drift(&mut self, _finds: &[DriftFind]) -> Result<(), StoreError> {
+        Err(StoreError::Refused { operation: "noting drift", message: "not built yet".to_owned() })
     }
 }
