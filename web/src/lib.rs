@@ -1,4 +1,4 @@
-//! HTTP: the webhook endpoints, health and metrics, behind a server that bounds everything a client can do to it.
+//! HTTP: the webhook endpoints, reading on request, health and metrics, behind a server that bounds everything a client can do to it.
 //!
 //! [`serve`] runs the server. What it serves stands in one table, [`ROUTES`]; what is not in the table is not served.
 
@@ -11,13 +11,17 @@ mod connections;
 mod health;
 mod limits;
 mod metrics;
+mod reads;
 mod routes;
 mod server;
 mod state;
 mod stream;
+mod sync;
 mod webhook;
 
 pub use limits::Limits;
+pub use reads::StripeReads;
 pub use routes::{Access, METRICS_ROUTES, ROUTES, Route, Verb};
 pub use server::{serve, serve_metrics};
 pub use state::{Database, Deliveries, State};
+pub use sync::{Reads, Single, SyncError, SyncRequest, Synced};

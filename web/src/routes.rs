@@ -9,7 +9,8 @@ use axum::routing::{MethodFilter, on};
 use http::{Method, StatusCode};
 
 use crate::state::{Database, Deliveries, Shared};
-use crate::{access, answer, health, metrics, webhook};
+use crate::sync::{Reads, Window};
+use crate::{access, answer, health, metrics, sync, webhook};
 
 /// A method that a route answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub enum Access {
 /// A line of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// Exact path.
+    /// Path; `{id}` stands for one segment of any text.
     pub path: &'static str,
     /// Method.
     pub verb: Verb,
@@ -61,14 +62,22 @@ enum Handler {
     Live,
     Ready,
     Metrics,
+    Sync(Window),
+    SyncSingle,
+    SyncRuns,
 }
 
 const fn route(path: &'static str, verb: Verb, access: Access, handler: Handler) -> Route {
     Route { path, verb, access, handler }
 }
 
+/// The windows that the existing engines have paths for. The daily one answers without counts there.
+const DAILY: Handler = Handler::Sync(Window::Days { days: 1, counts: false });
+const WEEKLY: Handler = Handler::Sync(Window::Days { days: 7, counts: true });
+const MONTHLY: Handler = Handler::Sync(Window::Days { days: 30, counts: true });
+
 /// All routes of the main listener. What is not here is answered 404, or 405 when only the method is another one.
-pub static ROUTES: [Route; 7] = [
+pub static ROUTES: [Route; 19] = [
     route("/webhooks", Verb::Post, Access::Signature, Handler::Webhook),
     route("/api/webhooks/stripe", Verb::Post, Access::Signature, Handler::Webhook),
     route("/health", Verb::Get, Access::Public, Handler::Health),
@@ -76,6 +85,18 @@ pub static ROUTES: [Route; 7] = [
     route("/healthz", Verb::Get, Access::Public, Handler::Live),
     route("/readyz", Verb::Get, Access::Public, Handler::Ready),
     route("/metrics", Verb::Get, Access::Metrics, Handler::Metrics),
+    route("/sync", Verb::Post, Access::ApiKey, Handler::Sync(Window::Body)),
+    route("/sync/daily", Verb::Post, Access::ApiKey, DAILY),
+    route("/sync/weekly", Verb::Post, Access::ApiKey, WEEKLY),
+    route("/sync/monthly", Verb::Post, Access::ApiKey, MONTHLY),
+    route("/sync/single/{id}", Verb::Post, Access::ApiKey, Handler::SyncSingle),
+    route("/sync/runs", Verb::Get, Access::ApiKey, Handler::SyncRuns),
+    route("/api/sync", Verb::Post, Access::ApiKey, Handler::Sync(Window::Body)),
+    route("/api/sync/daily", Verb::Post, Access::ApiKey, DAILY),
+    route("/api/sync/weekly", Verb::Post, Access::ApiKey, WEEKLY),
+    route("/api/sync/monthly", Verb::Post, Access::ApiKey, MONTHLY),
+    route("/api/sync/single/{id}", Verb::Post, Access::ApiKey, Handler::SyncSingle),
+    route("/api/sync/runs", Verb::Get, Access::ApiKey, Handler::SyncRuns),
 ];
 
 /// All routes of a listener that serves nothing but metrics.
@@ -85,7 +106,10 @@ pub static METRICS_ROUTES: [Route; 2] = [
 ];
 
 /// Makes the router of a table.
-pub(crate) fn router<D: Deliveries, S: Database>(routes: &'static [Route], shared: Arc<Shared<D, S>>) -> Router {
+pub(crate) fn router<D: Deliveries, S: Database, R: Reads>(
+    routes: &'static [Route],
+    shared: Arc<Shared<D, S, R>>,
+) -> Router {
     let mut router = Router::new();
     for route in routes {
         let shared = Arc::clone(&shared);
@@ -96,9 +120,9 @@ pub(crate) fn router<D: Deliveries, S: Database>(routes: &'static [Route], share
 }
 
 /// Checks access and answers. No handler runs before its line of the table was satisfied.
-async fn dispatch<D: Deliveries, S: Database>(
+async fn dispatch<D: Deliveries, S: Database, R: Reads>(
     route: &'static Route,
-    shared: Arc<Shared<D, S>>,
+    shared: Arc<Shared<D, S, R>>,
     request: Request,
 ) -> Response {
     let method = request.method().clone();
@@ -111,13 +135,16 @@ async fn dispatch<D: Deliveries, S: Database>(
             Handler::Live => answer::text(StatusCode::OK, "ok"),
             Handler::Ready => shared.readiness.answer(&shared.state.ingest, &shared.state.store).await,
             Handler::Metrics => metrics::answer(&shared.state.metrics),
+            Handler::Sync(window) => sync::run(&shared, window, request).await,
+            Handler::SyncSingle => sync::single(&shared, request).await,
+            Handler::SyncRuns => sync::runs(&shared).await,
         }
     };
     log(&method, route.path, &response);
     response
 }
 
-fn is_granted<D, S>(access: Access, shared: &Shared<D, S>, request: &Request) -> bool {
+fn is_granted<D, S, R>(access: Access, shared: &Shared<D, S, R>, request: &Request) -> bool {
     let has_key = || access::has_api_key(request.headers(), shared.state.api_key.as_ref());
     match access {
         Access::Public | Access::Signature => true,

@@ -19,6 +19,7 @@ use crate::connection::{drive, protocol};
 use crate::connections::Connections;
 use crate::routes::{METRICS_ROUTES, ROUTES, router};
 use crate::state::{Database, Deliveries, Shared, State};
+use crate::sync::Reads;
 
 /// How long the loop rests when it has no room or the system gives it no more sockets, in milliseconds. Trying again at once
 /// would burn a processor, because the client that wants to connect is still there.
@@ -33,9 +34,9 @@ const CLOSED_PER_PAUSE: usize = 16;
 ///
 /// # Errors
 /// When the listener's own address cannot be read, which means that it is no listener.
-pub async fn serve<D: Deliveries, S: Database>(
+pub async fn serve<D: Deliveries, S: Database, R: Reads>(
     listener: TcpListener,
-    state: State<D, S>,
+    state: State<D, S, R>,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
@@ -47,19 +48,19 @@ pub async fn serve<D: Deliveries, S: Database>(
 ///
 /// # Errors
 /// As for [`serve`].
-pub async fn serve_metrics<D: Deliveries, S: Database>(
+pub async fn serve_metrics<D: Deliveries, S: Database, R: Reads>(
     listener: TcpListener,
-    state: State<D, S>,
+    state: State<D, S, R>,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     serve_routes(listener, &METRICS_ROUTES, state, limits, shutdown).await
 }
 
-async fn serve_routes<D: Deliveries, S: Database>(
+async fn serve_routes<D: Deliveries, S: Database, R: Reads>(
     listener: TcpListener,
     routes: &'static [crate::Route],
-    state: State<D, S>,
+    state: State<D, S, R>,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::Limits;
 use crate::body::BodyBudget;
 use crate::health::Readiness;
+use crate::reads::StripeReads;
 
 /// Takes deliveries. A trait so that the server can be tested without a database behind it.
 pub trait Deliveries: Send + Sync + 'static {
@@ -44,13 +45,15 @@ impl Database for Store {
     }
 }
 
-/// What the server serves from. In the program `State` means [`Ingest`] and [`Store`].
+/// What the server serves from. In the program `State` means [`Ingest`], [`Store`] and [`StripeReads`].
 #[derive(Clone)]
-pub struct State<D = Ingest, S = Store> {
+pub struct State<D = Ingest, S = Store, R = StripeReads> {
     /// Where deliveries go.
     pub ingest: D,
     /// What `/readyz` asks.
     pub store: S,
+    /// What `/sync…` asks.
+    pub reads: R,
     /// What `/metrics` shows, and where the server counts.
     pub metrics: Arc<Metrics>,
     /// The time in `/health`.
@@ -62,15 +65,15 @@ pub struct State<D = Ingest, S = Store> {
 }
 
 /// A state with what the server itself keeps beside it.
-pub(crate) struct Shared<D, S> {
-    pub(crate) state: State<D, S>,
+pub(crate) struct Shared<D, S, R> {
+    pub(crate) state: State<D, S, R>,
     pub(crate) limits: Limits,
     pub(crate) bodies: BodyBudget,
     pub(crate) readiness: Readiness,
 }
 
-impl<D, S> Shared<D, S> {
-    pub(crate) fn new(state: State<D, S>, limits: Limits) -> Arc<Self> {
+impl<D, S, R> Shared<D, S, R> {
+    pub(crate) fn new(state: State<D, S, R>, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             state,
             limits,

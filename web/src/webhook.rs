@@ -27,7 +27,7 @@ enum Fate {
 }
 
 /// Takes one delivery: reads the raw bytes, whatever their encoding says, and passes them on for verification.
-pub(crate) async fn receive<D: Deliveries, S>(shared: &Shared<D, S>, request: Request) -> Response {
+pub(crate) async fn receive<D: Deliveries, S, R>(shared: &Shared<D, S, R>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let fate = match body::read(body, &shared.limits, &shared.bodies).await {
         Err(error) => Fate::Unread(error),

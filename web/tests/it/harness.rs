@@ -10,7 +10,8 @@ use billhook_core::metrics::{Metrics, Outcome};
 use billhook_core::{ManualClock, Secret};
 use billhook_mirror::{Receipt, Refusal};
 use billhook_store::{SchemaState, StoreError};
-use billhook_web::{Database, Deliveries, Limits, State};
+use billhook_store::RunSummary;
+use billhook_web::{Database, Deliveries, Limits, Reads, Single, State, SyncError, SyncRequest, Synced};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -115,20 +116,59 @@ impl Database for FakeDatabase {
     }
 }
 
+/// Reads what it is told, and remembers what it was asked.
+#[derive(Clone, Default)]
+pub struct FakeReads {
+    pub asked: Arc<Mutex<Vec<SyncRequest>>>,
+    /// What every request meets, when something is wrong.
+    pub error: Arc<Mutex<Option<SyncError>>>,
+}
+
+impl FakeReads {
+    fn outcome<T>(&self, value: T) -> Result<T, SyncError> {
+        self.error.lock().unwrap().clone().map_or(Ok(value), Err)
+    }
+}
+
+impl Reads for FakeReads {
+    async fn sync(&self, request: SyncRequest) -> Result<Synced, SyncError> {
+        self.asked.lock().unwrap().push(request);
+        self.outcome(vec![("products", 3), ("subscriptionSchedules", 0)])
+    }
+
+    async fn start(&self, request: SyncRequest) -> Result<Vec<i64>, SyncError> {
+        self.asked.lock().unwrap().push(request);
+        self.outcome(vec![4, 5])
+    }
+
+    async fn single(&self, id: &str, kind: Option<&str>) -> Result<Single, SyncError> {
+        if id.starts_with("own") && kind.is_none() {
+            return self.outcome(Single::UnknownPrefix);
+        }
+        self.outcome(Single::Stored(serde_json::json!({ "id": id, "object": kind }).to_string()))
+    }
+
+    async fn runs(&self, _limit: usize) -> Result<Vec<RunSummary>, SyncError> {
+        self.outcome(Vec::new())
+    }
+}
+
 /// A running server. Dropping it stops it.
 pub struct Server {
     pub address: SocketAddr,
     pub deliveries: FakeDeliveries,
     pub database: FakeDatabase,
+    pub reads: FakeReads,
     pub metrics: Arc<Metrics>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
-pub fn fake_state() -> State<FakeDeliveries, FakeDatabase> {
+pub fn fake_state() -> State<FakeDeliveries, FakeDatabase, FakeReads> {
     State {
         ingest: FakeDeliveries::new(),
         store: FakeDatabase { is: Arc::new(Mutex::new(DatabaseIs::Current)), asked: Arc::default() },
+        reads: FakeReads::default(),
         metrics: Arc::new(Metrics::new()),
         clock: Arc::new(ManualClock::new(Timestamp::from_millisecond(1_700_000_000_123).unwrap())),
         api_key: Some(Secret::new(API_KEY)),
@@ -141,20 +181,22 @@ impl Server {
         Self::start_with(limits, fake_state()).await
     }
 
-    pub async fn start_with(limits: Limits, state: State<FakeDeliveries, FakeDatabase>) -> Self {
+    pub async fn start_with(limits: Limits, state: State<FakeDeliveries, FakeDatabase, FakeReads>) -> Self {
         let (listener, stop, stopped) = Self::listen().await;
         let address = listener.local_addr().unwrap();
         let (deliveries, database, metrics) = (state.ingest.clone(), state.store.clone(), state.metrics.clone());
+        let reads = state.reads.clone();
         let task = tokio::spawn(billhook_web::serve(listener, state, limits, stopped));
-        Self { address, deliveries, database, metrics, stop: Some(stop), task }
+        Self { address, deliveries, database, reads, metrics, stop: Some(stop), task }
     }
 
-    pub async fn start_metrics(limits: Limits, state: State<FakeDeliveries, FakeDatabase>) -> Self {
+    pub async fn start_metrics(limits: Limits, state: State<FakeDeliveries, FakeDatabase, FakeReads>) -> Self {
         let (listener, stop, stopped) = Self::listen().await;
         let address = listener.local_addr().unwrap();
         let (deliveries, database, metrics) = (state.ingest.clone(), state.store.clone(), state.metrics.clone());
+        let reads = state.reads.clone();
         let task = tokio::spawn(billhook_web::serve_metrics(listener, state, limits, stopped));
-        Self { address, deliveries, database, metrics, stop: Some(stop), task }
+        Self { address, deliveries, database, reads, metrics, stop: Some(stop), task }
     }
 
     async fn listen() -> (TcpListener, oneshot::Sender<()>, impl Future<Output = ()> + Send + 'static) {

@@ -13,3 +13,4 @@ mod health;
 mod http2;
 mod routes;
 mod shutdown;
+mod sync;

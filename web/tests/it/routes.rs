@@ -15,6 +15,7 @@ fn served(verb: Verb) -> &'static [&'static str] {
 }
 
 async fn ask(server: &Server, method: &str, path: &str, headers: &str) -> Reply {
+    let path = path.replace("{id}", "cus_1");
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n{headers}\r\n");
     let mut client = server.connect().await;
@@ -77,10 +78,11 @@ async fn nothing_beside_the_table_is_served() {
         "/e/key",
         "/fn/register",
         "/login",
-        "/sync",
-        "/api/sync",
-        "/sync/daily",
-        "/sync/single/cus_1",
+        "/sync/yearly",
+        "/sync/single",
+        "/sync/single/",
+        "/sync/single/cus_1/x",
+        "/sync/runs/1",
         "/v1/events",
         "/.env",
         "/.git/config",
