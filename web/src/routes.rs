@@ -9,7 +9,7 @@ use axum::routing::{MethodFilter, on};
 use http::{Method, StatusCode};
 
 use crate::state::{Database, Deliveries, Shared};
-use crate::sync::{Reads, Window};
+use crate::sync::{Reads, Span};
 use crate::{access, answer, health, metrics, sync, webhook};
 
 /// A method that a route answers.
@@ -62,7 +62,7 @@ enum Handler {
     Live,
     Ready,
     Metrics,
-    Sync(Window),
+    Sync(Span),
     SyncSingle,
     SyncRuns,
 }
@@ -72,9 +72,9 @@ const fn route(path: &'static str, verb: Verb, access: Access, handler: Handler)
 }
 
 /// The windows that the existing engines have paths for. The daily one answers without counts there.
-const DAILY: Handler = Handler::Sync(Window::Days { days: 1, counts: false });
-const WEEKLY: Handler = Handler::Sync(Window::Days { days: 7, counts: true });
-const MONTHLY: Handler = Handler::Sync(Window::Days { days: 30, counts: true });
+const DAILY: Handler = Handler::Sync(Span::Days { days: 1, counts: false });
+const WEEKLY: Handler = Handler::Sync(Span::Days { days: 7, counts: true });
+const MONTHLY: Handler = Handler::Sync(Span::Days { days: 30, counts: true });
 
 /// All routes of the main listener. What is not here is answered 404, or 405 when only the method is another one.
 pub static ROUTES: [Route; 19] = [
@@ -85,13 +85,13 @@ pub static ROUTES: [Route; 19] = [
     route("/healthz", Verb::Get, Access::Public, Handler::Live),
     route("/readyz", Verb::Get, Access::Public, Handler::Ready),
     route("/metrics", Verb::Get, Access::Metrics, Handler::Metrics),
-    route("/sync", Verb::Post, Access::ApiKey, Handler::Sync(Window::Body)),
+    route("/sync", Verb::Post, Access::ApiKey, Handler::Sync(Span::Body)),
     route("/sync/daily", Verb::Post, Access::ApiKey, DAILY),
     route("/sync/weekly", Verb::Post, Access::ApiKey, WEEKLY),
     route("/sync/monthly", Verb::Post, Access::ApiKey, MONTHLY),
     route("/sync/single/{id}", Verb::Post, Access::ApiKey, Handler::SyncSingle),
     route("/sync/runs", Verb::Get, Access::ApiKey, Handler::SyncRuns),
-    route("/api/sync", Verb::Post, Access::ApiKey, Handler::Sync(Window::Body)),
+    route("/api/sync", Verb::Post, Access::ApiKey, Handler::Sync(Span::Body)),
     route("/api/sync/daily", Verb::Post, Access::ApiKey, DAILY),
     route("/api/sync/weekly", Verb::Post, Access::ApiKey, WEEKLY),
     route("/api/sync/monthly", Verb::Post, Access::ApiKey, MONTHLY),
@@ -135,7 +135,7 @@ async fn dispatch<D: Deliveries, S: Database, R: Reads>(
             Handler::Live => answer::text(StatusCode::OK, "ok"),
             Handler::Ready => shared.readiness.answer(&shared.state.ingest, &shared.state.store).await,
             Handler::Metrics => metrics::answer(&shared.state.metrics),
-            Handler::Sync(window) => sync::run(&shared, window, request).await,
+            Handler::Sync(span) => sync::run(&shared, span, request).await,
             Handler::SyncSingle => sync::single(&shared, request).await,
             Handler::SyncRuns => sync::runs(&shared).await,
         }

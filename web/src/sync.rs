@@ -9,6 +9,7 @@ use std::future::Future;
 use axum::RequestExt as _;
 use axum::extract::{Path, Request};
 use axum::response::Response;
+use billhook_mirror::sync::{CreatedFilter, Window};
 use billhook_store::RunSummary;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
@@ -29,16 +30,14 @@ const RUNS_SHOWN_MAX: usize = 400;
 pub struct SyncRequest {
     /// A kind in the words of the existing engines or of Stripe; `all` for the kinds of the existing engines.
     pub object: String,
-    /// Least `created`, in Unix seconds.
-    pub created_gte: Option<i64>,
-    /// First `created` that is not read any more, in Unix seconds.
-    pub created_lt: Option<i64>,
+    /// Which of its objects.
+    pub window: Window,
     /// Whether objects that are referred to and missing are read too; `None` is as configured.
     pub related: Option<bool>,
 }
 
 /// What a finished request has read: for each kind its key in the answer and the number of objects.
-pub type Synced = Vec<(&'static str, u64)>;
+pub type Synced = Vec<(String, u64)>;
 
 /// What reading one object gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,9 +76,9 @@ pub trait Reads: Send + Sync + 'static {
     fn runs(&self, limit: usize) -> impl Future<Output = Result<Vec<RunSummary>, SyncError>> + Send;
 }
 
-/// The window of `created` that a route means.
+/// Which window of `created` a route means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Window {
+pub(crate) enum Span {
     /// As the body says.
     Body,
     /// The last so many days. Without counts in the answer where the existing engines give none.
@@ -105,17 +104,15 @@ struct Created {
     lte: Option<i64>,
 }
 
-impl Created {
-    /// The half-open range: the least second that is meant, and the first that no longer is.
-    fn half_open(&self) -> (Option<i64>, Option<i64>) {
-        let after = self.gt.map(|gt| gt.saturating_add(1));
-        let through = self.lte.map(|lte| lte.saturating_add(1));
-        (self.gte.max(after), [self.lt, through].into_iter().flatten().min())
+impl From<Created> for Window {
+    fn from(created: Created) -> Self {
+        let Created { gt, gte, lt, lte } = created;
+        CreatedFilter { gt, gte, lt, lte }.into()
     }
 }
 
 /// `POST /sync` and its windows.
-pub(crate) async fn run<D, S, R: Reads>(shared: &Shared<D, S, R>, window: Window, request: Request) -> Response {
+pub(crate) async fn run<D, S, R: Reads>(shared: &Shared<D, S, R>, span: Span, request: Request) -> Response {
     let wait = !has_parameter(request.uri().query(), "wait", "false");
     let version = request.version();
     let whole = match body::read(request.into_body(), &shared.limits, &shared.bodies).await {
@@ -123,41 +120,37 @@ pub(crate) async fn run<D, S, R: Reads>(shared: &Shared<D, S, R>, window: Window
         Err(error) => return answer::closing(unread(error), version),
     };
     let now = shared.state.clock.now();
-    let asked = match asked_for(&whole.bytes, window, now) {
+    let asked = match asked_for(&whole.bytes, span, now) {
         Ok(asked) => asked,
         Err(message) => return refusal(StatusCode::BAD_REQUEST, &message),
     };
     drop(whole);
     let outcome = if wait {
-        shared.state.reads.sync(asked).await.map(|synced| done(shared.state.clock.now(), window, &synced))
+        shared.state.reads.sync(asked).await.map(|synced| done(shared.state.clock.now(), span, &synced))
     } else {
         shared.state.reads.start(asked).await.map(|runs| started(now, &runs))
     };
     outcome.unwrap_or_else(|error| failure(&error))
 }
 
-fn asked_for(bytes: &[u8], window: Window, now: Timestamp) -> Result<SyncRequest, String> {
+fn asked_for(bytes: &[u8], span: Span, now: Timestamp) -> Result<SyncRequest, String> {
     let body = if bytes.trim_ascii().is_empty() {
         Body::default()
     } else {
         serde_json::from_slice::<Body>(bytes).map_err(|error| format!("the body is no such JSON: {error}"))?
     };
-    let (created_gte, created_lt) = match (window, &body.created) {
-        (Window::Body, created) => created.as_ref().map_or((None, None), Created::half_open),
-        (Window::Days { .. }, Some(_)) => return Err("this path has a window of its own; use /sync with created".into()),
-        (Window::Days { days, .. }, None) => (Some(now.as_second() - days * DAY_SECONDS), None),
+    let window = match (span, body.created) {
+        (Span::Body, created) => created.map_or_else(Window::default, Window::from),
+        (Span::Days { .. }, Some(_)) => return Err("this path has a window of its own; use /sync with created".into()),
+        (Span::Days { days, .. }, None) => Window::since(now.as_second() - days * DAY_SECONDS),
     };
-    Ok(SyncRequest {
-        object: body.object.unwrap_or_else(|| "all".to_owned()),
-        created_gte,
-        created_lt,
-        related: body.backfill_related_entities,
-    })
+    let object = body.object.unwrap_or_else(|| "all".to_owned());
+    Ok(SyncRequest { object, window, related: body.backfill_related_entities })
 }
 
-fn done(now: Timestamp, window: Window, synced: &Synced) -> Response {
+fn done(now: Timestamp, span: Span, synced: &Synced) -> Response {
     let mut text = format!(r#"{{"statusCode":200,"ts":{}"#, now.as_millisecond());
-    if !matches!(window, Window::Days { counts: false, .. }) {
+    if !matches!(span, Span::Days { counts: false, .. }) {
         for (key, count) in synced {
             // Writing into a string cannot fail.
             let _ = write!(text, r#","{key}":{{"synced":{count}}}"#);
@@ -282,15 +275,15 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000;
 
-    fn asked(body: &str, window: Window) -> Result<SyncRequest, String> {
-        asked_for(body.as_bytes(), window, Timestamp::from_second(NOW).expect("a time"))
+    fn asked(body: &str, span: Span) -> Result<SyncRequest, String> {
+        asked_for(body.as_bytes(), span, Timestamp::from_second(NOW).expect("a time"))
     }
 
     #[test]
     fn an_absent_body_asks_for_everything() {
         for body in ["", " \n", "{}"] {
-            let all = asked(body, Window::Body).expect(body);
-            assert_eq!((all.object.as_str(), all.created_gte, all.created_lt, all.related), ("all", None, None, None));
+            let all = asked(body, Span::Body).expect(body);
+            assert_eq!(all, SyncRequest { object: "all".to_owned(), window: Window::default(), related: None });
         }
     }
 
@@ -298,27 +291,25 @@ mod tests {
     fn ranges_become_half_open() {
         let range = |created: &str| {
             let body = format!(r#"{{"object":"charge","created":{created}}}"#);
-            asked(&body, Window::Body).map(|asked| (asked.created_gte, asked.created_lt))
+            asked(&body, Span::Body).map(|asked| (asked.window.gte, asked.window.lt))
         };
         assert_eq!(range(r#"{"gte":5}"#), Ok((Some(5), None)));
-        assert_eq!(range(r#"{"gt":5,"lte":9}"#), Ok((Some(6), Some(10))));
         assert_eq!(range(r#"{"gt":5,"gte":3,"lt":20,"lte":9}"#), Ok((Some(6), Some(10))));
         assert_eq!(range("null"), Ok((None, None)));
         assert!(range(r#"{"since":5}"#).is_err());
     }
 
     #[test]
-    fn a_window_reaches_back_from_now() {
-        let week = Window::Days { days: 7, counts: true };
-        let asked_week = asked("{}", week).expect("a week");
-        assert_eq!((asked_week.created_gte, asked_week.created_lt), (Some(NOW - 7 * DAY_SECONDS), None));
+    fn a_span_reaches_back_from_now() {
+        let week = Span::Days { days: 7, counts: true };
+        assert_eq!(asked("{}", week).expect("a week").window, Window::since(NOW - 7 * DAY_SECONDS));
         assert!(asked(r#"{"created":{"gte":1}}"#, week).is_err());
     }
 
     #[test]
     fn what_is_not_understood_is_refused() {
         for body in ["{", "[]", "1", r#"{"objects":"charge"}"#, r#"{"object":5}"#, r#"{"created":{"gte":"5"}}"#] {
-            assert!(asked(body, Window::Body).is_err(), "{body}");
+            assert!(asked(body, Span::Body).is_err(), "{body}");
         }
     }
 }

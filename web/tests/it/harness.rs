@@ -133,7 +133,7 @@ impl FakeReads {
 impl Reads for FakeReads {
     async fn sync(&self, request: SyncRequest) -> Result<Synced, SyncError> {
         self.asked.lock().unwrap().push(request);
-        self.outcome(vec![("products", 3), ("subscriptionSchedules", 0)])
+        self.outcome(vec![("products".to_owned(), 3), ("subscriptionSchedules".to_owned(), 0)])
     }
 
     async fn start(&self, request: SyncRequest) -> Result<Vec<i64>, SyncError> {

@@ -1,5 +1,6 @@
 //! Reading on request, in the words of the existing engines.
 
+use billhook_mirror::sync::Window;
 use billhook_web::{Limits, SyncError};
 use serde_json::{Value, json};
 
@@ -27,9 +28,9 @@ async fn sync_answers_with_a_count_for_each_kind() {
     let daily = post(&server, "/sync/daily", "", "{}").await;
     assert_eq!(daily.body, format!(r#"{{"statusCode":200,"ts":{NOW_MS}}}"#));
     let asked = server.reads.asked.lock().unwrap().clone();
-    assert!(asked.iter().all(|asked| asked.object == "all" && asked.created_lt.is_none()));
+    assert!(asked.iter().all(|asked| asked.object == "all" && asked.window.lt.is_none()));
     let from = [None, None, Some(7), Some(30), Some(30), Some(1)].map(|days| days.map(|days| NOW - days * 86_400));
-    assert_eq!(asked.iter().map(|asked| asked.created_gte).collect::<Vec<_>>(), from);
+    assert_eq!(asked.iter().map(|asked| asked.window.gte).collect::<Vec<_>>(), from);
 }
 
 #[tokio::test]
@@ -40,7 +41,7 @@ async fn a_body_is_optional_whatever_its_type_says() {
     let body = r#"{"object":"charge","created":{"gte":5,"lte":9},"backfillRelatedEntities":false}"#;
     assert_eq!(post(&server, "/sync", "", body).await.status, 200);
     let asked = server.reads.asked.lock().unwrap().pop().expect("it was asked");
-    assert_eq!((asked.object.as_str(), asked.created_gte, asked.created_lt), ("charge", Some(5), Some(10)));
+    assert_eq!((asked.object.as_str(), asked.window), ("charge", Window { gte: Some(5), lt: Some(10) }));
     assert_eq!(asked.related, Some(false));
 }
 
