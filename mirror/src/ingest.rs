@@ -56,6 +56,9 @@ pub enum Refusal {
     Unavailable,
 }
 
+/// The secret index of an event that came in the answer to a read, where TLS and not a signature vouches for it.
+pub(crate) const NOBODY_SIGNED: i16 = -1;
+
 /// Our clock and the sender's differ by more than this many seconds: worth a warning.
 const SKEW_SECONDS_WARN: i64 = 60;
 
@@ -129,6 +132,7 @@ impl Ingest {
             return Err(Refusal::Overloaded);
         }
         let envelope = Envelope::parse(&body).ok();
+        let secret_index = i16::try_from(secret_index).unwrap_or(i16::MAX);
         let delivery = delivery(body, envelope.as_ref(), now, secret_index);
         self.commit(delivery, envelope).await
     }
@@ -232,7 +236,13 @@ impl Drop for Reserved {
     }
 }
 
-fn delivery(body: Bytes, envelope: Option<&Envelope>, received_at: Timestamp, secret_index: usize) -> Delivery {
+/// A delivery for the inbox. `secret_index` is [`NOBODY_SIGNED`] for what was read from Stripe.
+pub(crate) fn delivery(
+    body: Bytes,
+    envelope: Option<&Envelope>,
+    received_at: Timestamp,
+    secret_index: i16,
+) -> Delivery {
     let sha256 = sha256(&body);
     let text = |field: fn(&Envelope) -> &Option<String>| envelope.and_then(|e| field(e).clone()).unwrap_or_default();
     Delivery {
@@ -249,7 +259,7 @@ fn delivery(body: Bytes, envelope: Option<&Envelope>, received_at: Timestamp, se
         livemode: envelope.and_then(|envelope| envelope.livemode),
         snapshot_event: text(|e| &e.snapshot_event),
         received_at,
-        secret_index: i16::try_from(secret_index).unwrap_or(i16::MAX),
+        secret_index,
         raw: body,
         sha256,
     }

@@ -1,0 +1,19 @@
+//! Staying equal: what events missed is found, told and repaired.
+
+mod catch_up;
+pub mod compare;
+pub mod drift;
+mod error;
+mod event_log;
+mod gap;
+mod health;
+mod intake;
+mod lag;
+mod lease;
+mod parts;
+mod slices;
+
+pub use catch_up::{CatchUp, Caught};
+pub use error::EqualError;
+pub use lease::ReaderLease;
+pub use parts::Parts;
