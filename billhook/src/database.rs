@@ -5,8 +5,11 @@ use billhook_store::{Location, Options, PostgresLocation, Role, SchemaState, Sto
 use billhook_stripe::catalogue;
 
 use crate::failure::Hinted;
-use crate::settings::configuration::Configuration;
+use crate::settings::configuration::{Configuration, Mode};
 use crate::settings::database::Database;
+
+/// Name of the mode in the database's own settings.
+const MODE_SETTING: &str = "mode";
 
 /// How to open the configured database.
 pub fn options(configuration: &Configuration, role: Role) -> Options {
@@ -48,6 +51,34 @@ pub async fn open_current(configuration: &Configuration) -> anyhow::Result<Store
     let store = open(configuration, Role::Tool).await?;
     require_current(&store).await?;
     Ok(store)
+}
+
+/// Brings the schema up to date, or refuses one that is not, and fixes the mode.
+///
+/// # Errors
+/// When the schema cannot be changed, is another one where it must not be changed, or belongs to the other mode.
+pub async fn prepare(configuration: &Configuration, store: &Store) -> anyhow::Result<()> {
+    if configuration.disable_migrations {
+        require_current(store).await?;
+    } else {
+        let report = store.migrate().await.with_context(|| format!("migrate {}", configuration.database))?;
+        if !report.applied.is_empty() || report.tables_created > 0 || report.columns_added > 0 {
+            let (tables, columns) = (report.tables_created, report.columns_added);
+            tracing::info!(migrations = report.applied.len(), tables, columns, "the schema was brought up to date");
+        }
+        for note in report.notes {
+            tracing::warn!("{note}");
+        }
+    }
+    let Some(mode) = configuration.stripe.mode else { return Ok(()) };
+    let standing = store.pin_setting(MODE_SETTING, mode.name()).await.context("read the mode of the database")?;
+    match Mode::of_name(&standing) {
+        Some(standing) if standing != mode => {
+            let message = format!("the database mirrors {} mode, and mode is {}", standing.name(), mode.name());
+            Err(Hinted::new(message, "use another database for the other mode, or correct mode").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a schema that is not this program's.

@@ -29,9 +29,6 @@ const DRAIN_DEADLINE_MS: u64 = 6_000;
 /// the 10 s after which supervisors kill.
 const CLOSE_DEADLINE_MS: u64 = 3_500;
 
-/// Name of the mode in the database's own settings.
-const MODE_SETTING: &str = "mode";
-
 /// How to serve.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -73,7 +70,7 @@ fn require_secret(configuration: &Configuration) -> Result<(), Refused> {
 async fn serve(configuration: &Configuration) -> anyhow::Result<ExitCode> {
     let stopped = signals::listen().context("listen for signals")?;
     let store = database::open(configuration, Role::Server).await?;
-    prepare(configuration, &store).await?;
+    database::prepare(configuration, &store).await?;
     let secrets = secrets(configuration)?;
     let listeners = Listeners::bind(configuration).await?;
     let mirror = Mirror::start(configuration, &store, secrets);
@@ -91,31 +88,6 @@ async fn serve(configuration: &Configuration) -> anyhow::Result<ExitCode> {
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Brings the schema up to date, or refuses one that is not, and fixes the mode.
-async fn prepare(configuration: &Configuration, store: &Store) -> anyhow::Result<()> {
-    if configuration.disable_migrations {
-        database::require_current(store).await?;
-    } else {
-        let report = store.migrate().await.with_context(|| format!("migrate {}", configuration.database))?;
-        if !report.applied.is_empty() || report.tables_created > 0 || report.columns_added > 0 {
-            let (tables, columns) = (report.tables_created, report.columns_added);
-            tracing::info!(migrations = report.applied.len(), tables, columns, "the schema was brought up to date");
-        }
-        for note in report.notes {
-            tracing::warn!("{note}");
-        }
-    }
-    let Some(mode) = configuration.stripe.mode else { return Ok(()) };
-    let standing = store.pin_setting(MODE_SETTING, mode.name()).await.context("read the mode of the database")?;
-    match Mode::of_name(&standing) {
-        Some(standing) if standing != mode => {
-            let message = format!("the database mirrors {} mode, and mode is {}", standing.name(), mode.name());
-            Err(Hinted::new(message, "use another database for the other mode, or correct mode").into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The webhook secrets, a locally made one when none is configured.
