@@ -8,8 +8,10 @@ mod local_secret;
 mod logging;
 mod output;
 mod process;
+mod reading;
 mod settings;
 mod signals;
+mod stripe_api;
 
 use std::process::ExitCode;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use billhook_core::Clock;
+use billhook_mirror::sync::names;
 use billhook_mirror::sync::runs::{self, Request, StartError, StartedRun};
 use billhook_mirror::sync::single::{self, SingleError};
-use billhook_mirror::sync::names;
 use billhook_store::{RunSummary, SegmentEnd, Store, StoreError};
 use billhook_stripe::api::{Api, ApiError};
 

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod backfill;
 mod completions;
 mod config;
 mod docs;
@@ -10,6 +11,7 @@ mod prisma;
 mod quarantine;
 mod rebuild;
 mod serve;
+mod sync;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,11 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Bring the database's schema up to this program
     Migrate,
+    /// Read Stripe's objects into the mirror, and show how far it is
+    Backfill(backfill::Arguments),
+    /// Look at how reading from Stripe stands
+    #[command(subcommand)]
+    Sync(sync::Command),
     /// Show or check the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -55,6 +62,8 @@ impl Command {
         match self {
             Self::Serve(arguments) => serve::run(&arguments, resolution),
             Self::Migrate => migrate::run(&configuration(resolution)?),
+            Self::Backfill(arguments) => backfill::run(&arguments, &configuration(resolution)?),
+            Self::Sync(command) => sync::run(&command, &configuration(resolution)?),
             Self::Config(command) => config::run(&command, resolution),
             Self::Doctor(arguments) => doctor::run(&arguments, resolution),
             Self::Events(command) => events::run(command, &configuration(resolution)?),

@@ -11,16 +11,19 @@ use billhook_core::{Clock, Secret, SystemClock};
 use billhook_mirror::housekeeping::{self, HousekeepingOptions};
 use billhook_mirror::{Applier, ApplierOptions, Ingest, IngestOptions};
 use billhook_store::{Role, Store};
+use billhook_stripe::api::OnKeyRefused;
+use billhook_web::StripeReads;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::configuration;
 use crate::failure::{FAILED, Hinted, Refused};
+use crate::reading::Reading;
 use crate::settings::Resolution;
 use crate::settings::configuration::{Configuration, Mode, Transport};
 use crate::settings::origin::Refusal;
-use crate::{database, local_secret, logging, output, process, signals};
+use crate::{database, local_secret, logging, output, process, signals, stripe_api};
 
 /// How long open requests may finish after the signal to stop, in milliseconds.
 const DRAIN_DEADLINE_MS: u64 = 6_000;
@@ -73,7 +76,7 @@ async fn serve(configuration: &Configuration) -> anyhow::Result<ExitCode> {
     database::prepare(configuration, &store).await?;
     let secrets = secrets(configuration)?;
     let listeners = Listeners::bind(configuration).await?;
-    let mirror = Mirror::start(configuration, &store, secrets);
+    let mirror = Mirror::start(configuration, &store, secrets)?;
     listeners.announce(configuration);
     let served = listeners.serve(configuration, &mirror, &store, stopped).await;
     let closing = async {
@@ -109,15 +112,17 @@ fn secrets(configuration: &Configuration) -> anyhow::Result<Vec<Secret>> {
 struct Mirror {
     ingest: Ingest,
     applier: Applier,
+    reading: Option<Reading>,
     housekeeping: tokio::task::JoinHandle<()>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
 
 impl Mirror {
-    fn start(configuration: &Configuration, store: &Store, secrets: Vec<Secret>) -> Self {
+    fn start(configuration: &Configuration, store: &Store, secrets: Vec<Secret>) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
+        let api = stripe_api::client(configuration, OnKeyRefused::Wait, Arc::clone(&metrics))?;
         let applier =
             Applier::start(applier_options(configuration), store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let ingest = Ingest::start(
@@ -134,12 +139,16 @@ impl Mirror {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         ));
-        Self { ingest, applier, housekeeping, clock, metrics }
+        let reading = api.map(|api| Reading::start(configuration, store, api, &ingest, &clock, &metrics));
+        Ok(Self { ingest, applier, reading, housekeeping, clock, metrics })
     }
 
     /// Commits what waits, then lets the transactions in flight end.
     async fn stop(self) {
         self.housekeeping.abort();
+        if let Some(reading) = self.reading {
+            reading.stop().await;
+        }
         self.ingest.stop().await;
         self.applier.stop().await;
     }
@@ -204,6 +213,12 @@ impl Listeners {
         let state = billhook_web::State {
             ingest: mirror.ingest.clone(),
             store: store.clone(),
+            reads: StripeReads {
+                store: store.clone(),
+                api: mirror.reading.as_ref().map(|reading| reading.api.clone()),
+                clock: Arc::clone(&mirror.clock),
+                related: configuration.stripe.backfill_related_entities,
+            },
             metrics: Arc::clone(&mirror.metrics),
             clock: Arc::clone(&mirror.clock),
             api_key: configuration.api_key.clone(),

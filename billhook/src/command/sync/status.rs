@@ -70,18 +70,26 @@ pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow
     store.close().await;
     let status = status?;
     let now = Timestamp::now();
-    if arguments.json { as_json(&status, now)? } else { as_text(&status, now)? }
+    if arguments.json {
+        as_json(&status, now)?
+    } else {
+        as_text(&status, now)?
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 fn as_json(status: &Status, now: Timestamp) -> std::io::Result<()> {
     let runs: Vec<Run<'_>> = status.runs.iter().map(|run| of(run, now)).collect();
-    let drift: Vec<_> = status.drift.iter().map(|count| serde_json::json!({
-        "object": count.object, "waiting": count.waiting, "confirmed": count.confirmed,
-    }));
-    let gaps = status.gaps.iter().map(|gap| serde_json::json!({
-        "from": gap.from, "to": gap.to, "recorded_at": gap.recorded_at.to_string(), "runs": gap.runs,
-    }));
+    let drift: Vec<_> = status.drift.iter().map(|count| {
+        serde_json::json!({
+            "object": count.object, "waiting": count.waiting, "confirmed": count.confirmed,
+        })
+    });
+    let gaps = status.gaps.iter().map(|gap| {
+        serde_json::json!({
+            "from": gap.from, "to": gap.to, "recorded_at": gap.recorded_at.to_string(), "runs": gap.runs,
+        })
+    });
     let to_read: std::collections::BTreeMap<_, _> = status.waiting.iter().cloned().collect();
     output::json(&serde_json::json!({
         "runs": runs,
@@ -126,7 +134,10 @@ fn as_text(status: &Status, now: Timestamp) -> std::io::Result<()> {
     }
     for count in status.drift.iter().filter(|count| count.confirmed > 0) {
         let object = output::printable(&count.object);
-        output::line(&format!("drift: {} of {object} that no event had told; see `billhook sync drift`", count.confirmed))?;
+        output::line(&format!(
+            "drift: {} of {object} that no event had told; see `billhook sync drift`",
+            count.confirmed
+        ))?;
     }
     for gap in &status.gaps {
         output::line(&format!("gap: events from {} to {} could not be had", told(gap.from), told(gap.to)))?;
