@@ -80,7 +80,7 @@ pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow
 
 fn as_json(status: &Status, now: Timestamp) -> std::io::Result<()> {
     let runs: Vec<Run<'_>> = status.runs.iter().map(|run| of(run, now)).collect();
-    let drift: Vec<_> = status.drift.iter().map(|count| {
+    let drift = status.drift.iter().map(|count| {
         serde_json::json!({
             "object": count.object, "waiting": count.waiting, "confirmed": count.confirmed,
         })
