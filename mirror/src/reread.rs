@@ -189,7 +189,7 @@ impl Work for Settle {
         // First the marks: what the law marks anew below is meant to stay.
         clear(transaction, settled).await?;
         step.changes(transaction, changes).await?;
-        step.finish(transaction).await.map(drop)
+        step.finish(transaction).await
     }
 }
 
