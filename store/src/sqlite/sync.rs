@@ -1,198 +1,243 @@
-//! Not built yet.
+//! The operations that keep the mirror complete. What each does stands at [`crate::Store`].
 
 use billhook_core::table::Table;
 use jiff::Timestamp;
 
+use super::job::Kind;
+use super::{SqliteStore, attention, drift, endpoints, history, inbox, runs, segments, settings};
 use crate::{
     DriftCount, Gap, NewRun, RunSummary, Segment, SegmentEnd, Started, StoreError, StoredDrift, StoredRow, UnseenRows,
     WebhookEndpoint,
 };
 
-fn missing<T>(operation: &'static str) -> Result<T, StoreError> {
-    Err(StoreError::Refused { operation, message: "not built yet".to_owned() })
-}
-
-impl super::SqliteStore {
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn start_run(&self, _run: NewRun) -> Result<Started, StoreError> {
-        missing("start_run")
+impl SqliteStore {
+    /// See [`crate::Store::start_run`].
+    pub async fn start_run(&self, run: NewRun) -> Result<Started, StoreError> {
+        let operation = "starting a sync run";
+        if run.segments.is_empty() {
+            return Err(StoreError::Refused { operation, message: "a run needs something to read".to_owned() });
+        }
+        self.write(Kind::Upkeep, 0, operation, move |connection| runs::start(connection, &run)).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::claim_segments`].
     pub async fn claim_segments(
         &self,
-        _holder: &str,
-        _now: Timestamp,
-        _lease_until: Timestamp,
-        _limit: usize,
-        _reconcile: bool,
+        holder: &str,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+        reconcile: bool,
     ) -> Result<Vec<Segment>, StoreError> {
-        missing("claim_segments")
+        let holder = holder.to_owned();
+        self.write(Kind::Upkeep, 0, "claiming segments", move |connection| {
+            segments::claim(connection, &holder, now, lease_until, limit, reconcile)
+        })
+        .await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::renew_segments`].
     pub async fn renew_segments(
         &self,
-        _holder: &str,
-        _segments: &[(i64, i64)],
-        _lease_until: Timestamp,
+        holder: &str,
+        segments: &[(i64, i64)],
+        lease_until: Timestamp,
     ) -> Result<Vec<i64>, StoreError> {
-        missing("renew_segments")
+        let (holder, segments) = (holder.to_owned(), segments.to_vec());
+        self.write(Kind::Upkeep, 0, "lengthening leases", move |connection| {
+            segments::renew(connection, &holder, &segments, lease_until)
+        })
+        .await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn release_segments(&self, _holder: &str, _now: Timestamp) -> Result<u64, StoreError> {
-        missing("release_segments")
+    /// See [`crate::Store::release_segments`].
+    pub async fn release_segments(&self, holder: &str, now: Timestamp) -> Result<u64, StoreError> {
+        let holder = holder.to_owned();
+        let release = move |connection: &rusqlite::Connection| segments::release(connection, &holder, now);
+        self.write(Kind::Upkeep, 0, "giving segments back", release).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::postpone_segment`].
     pub async fn postpone_segment(
         &self,
-        _segment: i64,
-        _token: i64,
-        _not_before: Timestamp,
-        _message: &str,
-        _now: Timestamp,
+        segment: i64,
+        token: i64,
+        not_before: Timestamp,
+        message: &str,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
-        missing("postpone_segment")
+        let message = message.to_owned();
+        self.write(Kind::Upkeep, 0, "putting a segment off", move |connection| {
+            segments::postpone(connection, segment, token, not_before, &message, now)
+        })
+        .await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::close_segment`].
     pub async fn close_segment(
         &self,
-        _segment: i64,
-        _token: i64,
-        _end: SegmentEnd,
-        _message: &str,
-        _now: Timestamp,
+        segment: i64,
+        token: i64,
+        end: SegmentEnd,
+        message: &str,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
-        missing("close_segment")
+        let message = message.to_owned();
+        self.write(Kind::Upkeep, 0, "ending a segment", move |connection| {
+            segments::close(connection, segment, token, end, &message, now)
+        })
+        .await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn list_runs(&self, _limit: usize, _open_only: bool) -> Result<Vec<RunSummary>, StoreError> {
-        missing("list_runs")
+    /// See [`crate::Store::list_runs`].
+    pub async fn list_runs(&self, limit: usize, open_only: bool) -> Result<Vec<RunSummary>, StoreError> {
+        self.read("listing sync runs", move |connection| runs::list(connection, None, open_only, limit)).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn run(&self, _id: i64) -> Result<Option<RunSummary>, StoreError> {
-        missing("run")
+    /// See [`crate::Store::run`].
+    pub async fn run(&self, id: i64) -> Result<Option<RunSummary>, StoreError> {
+        let runs =
+            self.read("reading a sync run", move |connection| runs::list(connection, Some(id), false, 1)).await?;
+        Ok(runs.into_iter().next())
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn prune_runs(&self, _before: Timestamp, _limit: usize) -> Result<u64, StoreError> {
-        missing("prune_runs")
+    /// See [`crate::Store::prune_runs`].
+    pub async fn prune_runs(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let prune = move |connection: &rusqlite::Connection| runs::prune(connection, before, limit);
+        self.write(Kind::Upkeep, 0, "removing old sync runs", prune).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::take_lease`].
     pub async fn take_lease(
         &self,
-        _name: &str,
-        _holder: &str,
-        _now: Timestamp,
-        _until: Timestamp,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
     ) -> Result<bool, StoreError> {
-        missing("take_lease")
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        self.write(Kind::Upkeep, 0, "taking a lease", move |connection| {
+            settings::take_lease(connection, &name, &holder, now, until)
+        })
+        .await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn drop_lease(&self, _name: &str, _holder: &str) -> Result<(), StoreError> {
-        missing("drop_lease")
+    /// See [`crate::Store::drop_lease`].
+    pub async fn drop_lease(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        let drop_lease = move |connection: &rusqlite::Connection| settings::drop_lease(connection, &name, &holder);
+        self.write(Kind::Upkeep, 0, "giving a lease back", drop_lease).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn write_setting(&self, _key: &str, _value: &str) -> Result<(), StoreError> {
-        missing("write_setting")
+    /// See [`crate::Store::write_setting`].
+    pub async fn write_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        let write = move |connection: &rusqlite::Connection| settings::write(connection, &key, &value);
+        self.write(Kind::Upkeep, 0, "writing a setting", write).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn rows(&self, _table: &'static Table, _ids: &[String]) -> Result<Vec<Option<StoredRow>>, StoreError> {
-        missing("rows")
+    /// See [`crate::Store::rows`].
+    pub async fn rows(&self, table: &'static Table, ids: &[String]) -> Result<Vec<Option<StoredRow>>, StoreError> {
+        let ids = ids.to_vec();
+        self.read("reading rows", move |connection| history::rows(connection, table, &ids)).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::unseen_rows`].
     pub async fn unseen_rows(
         &self,
-        _table: &'static Table,
-        _version_before: i64,
-        _after_id: &str,
-        _limit: usize,
+        table: &'static Table,
+        version_before: i64,
+        after_id: &str,
+        limit: usize,
     ) -> Result<UnseenRows, StoreError> {
-        missing("unseen_rows")
+        let after_id = after_id.to_owned();
+        self.read("looking for unseen rows", move |connection| {
+            history::unseen(connection, table, version_before, &after_id, limit)
+        })
+        .await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn postpone_dirty(&self, _objects: &[(String, String)], _until: Timestamp) -> Result<(), StoreError> {
-        missing("postpone_dirty")
+    /// See [`crate::Store::postpone_dirty`].
+    pub async fn postpone_dirty(&self, objects: &[(String, String)], until: Timestamp) -> Result<(), StoreError> {
+        let objects = objects.to_vec();
+        let postpone = move |connection: &rusqlite::Connection| attention::postpone(connection, &objects, until);
+        self.write(Kind::Upkeep, 0, "putting reads off", postpone).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::dirty_count`].
     pub async fn dirty_count(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        missing("dirty_count")
+        self.read("counting objects to read again", attention::count_dirty).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn due_drift(&self, _found_before: Timestamp, _limit: usize) -> Result<Vec<StoredDrift>, StoreError> {
-        missing("due_drift")
+    /// See [`crate::Store::due_drift`].
+    pub async fn due_drift(&self, found_before: Timestamp, limit: usize) -> Result<Vec<StoredDrift>, StoreError> {
+        self.read("reading undecided drift", move |connection| drift::due(connection, found_before, limit)).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn settle_drift(
-        &self,
-        _confirmed: &[i64],
-        _dismissed: &[i64],
-        _now: Timestamp,
-    ) -> Result<(), StoreError> {
-        missing("settle_drift")
+    /// See [`crate::Store::settle_drift`].
+    pub async fn settle_drift(&self, confirmed: &[i64], dismissed: &[i64], now: Timestamp) -> Result<(), StoreError> {
+        let (confirmed, dismissed) = (confirmed.to_vec(), dismissed.to_vec());
+        let settle = move |connection: &rusqlite::Connection| drift::settle(connection, &confirmed, &dismissed, now);
+        self.write(Kind::Upkeep, 0, "deciding drift", settle).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn list_drift(&self, _limit: usize) -> Result<Vec<StoredDrift>, StoreError> {
-        missing("list_drift")
+    /// See [`crate::Store::list_drift`].
+    pub async fn list_drift(&self, limit: usize) -> Result<Vec<StoredDrift>, StoreError> {
+        self.read("listing drift", move |connection| drift::list(connection, limit)).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::drift_counts`].
     pub async fn drift_counts(&self) -> Result<Vec<DriftCount>, StoreError> {
-        missing("drift_counts")
+        self.read("counting drift", drift::counts).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn prune_drift(&self, _before: Timestamp, _limit: usize) -> Result<u64, StoreError> {
-        missing("prune_drift")
+    /// See [`crate::Store::prune_drift`].
+    pub async fn prune_drift(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let prune = move |connection: &rusqlite::Connection| drift::prune(connection, before, limit);
+        self.write(Kind::Upkeep, 0, "removing old drift", prune).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::object_has_event_between`].
     pub async fn object_has_event_between(
         &self,
-        _object_id: &str,
-        _after_created: i64,
-        _upto_created: i64,
+        object_id: &str,
+        after_created: i64,
+        upto_created: i64,
     ) -> Result<bool, StoreError> {
-        missing("object_has_event_between")
+        let object_id = object_id.to_owned();
+        self.read("looking for an event", move |connection| {
+            inbox::has_event_between(connection, &object_id, after_created, upto_created)
+        })
+        .await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn record_gap(&self, _gap: &Gap) -> Result<(), StoreError> {
-        missing("record_gap")
+    /// See [`crate::Store::record_gap`].
+    pub async fn record_gap(&self, gap: &Gap) -> Result<(), StoreError> {
+        let gap = gap.clone();
+        self.write(Kind::Upkeep, 0, "recording a gap", move |connection| drift::record_gap(connection, &gap)).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn list_gaps(&self, _limit: usize) -> Result<Vec<Gap>, StoreError> {
-        missing("list_gaps")
+    /// See [`crate::Store::list_gaps`].
+    pub async fn list_gaps(&self, limit: usize) -> Result<Vec<Gap>, StoreError> {
+        self.read("listing gaps", move |connection| drift::gaps(connection, limit)).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn save_endpoint(&self, _endpoint: &WebhookEndpoint) -> Result<(), StoreError> {
-        missing("save_endpoint")
+    /// See [`crate::Store::save_endpoint`].
+    pub async fn save_endpoint(&self, endpoint: &WebhookEndpoint) -> Result<(), StoreError> {
+        let endpoint = endpoint.clone();
+        let save = move |connection: &rusqlite::Connection| endpoints::save(connection, &endpoint);
+        self.write(Kind::Upkeep, 0, "keeping a webhook endpoint", save).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
+    /// See [`crate::Store::list_endpoints`].
     pub async fn list_endpoints(&self) -> Result<Vec<WebhookEndpoint>, StoreError> {
-        missing("list_endpoints")
+        self.read("reading webhook endpoints", endpoints::list).await
     }
 
-    #[expect(missing_docs, clippy::unused_async, reason = "not built yet")]
-    pub async fn remove_endpoint(&self, _id: &str) -> Result<bool, StoreError> {
-        missing("remove_endpoint")
+    /// See [`crate::Store::remove_endpoint`].
+    pub async fn remove_endpoint(&self, id: &str) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        let remove = move |connection: &rusqlite::Connection| endpoints::remove(connection, &id);
+        self.write(Kind::Upkeep, 0, "forgetting a webhook endpoint", remove).await
     }
 }

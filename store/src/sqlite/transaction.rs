@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::errors::refused;
 use super::statements::Statements;
-use super::{attention, children, history, inbox, link, upsert};
+use super::{attention, children, drift, history, inbox, link, segments, upsert};
 use crate::{
     Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
     StoredDelivery, Tombstone, Transaction, Work,
@@ -142,15 +142,15 @@ impl Transaction for SqliteTransaction<'_> {
         attention::quarantine(self.connection, entries).map_err(refused("setting deliveries aside"))
     }
 
-    async fn advance_segment(&mut self, _advance: &Advance) -> Result<bool, StoreError> {
-        Err(StoreError::Refused { operation: "advancing a segment", message: "not built yet".to_owned() })
+    async fn advance_segment(&mut self, advance: &Advance) -> Result<bool, StoreError> {
+        segments::advance(self.connection, advance).map_err(refused("advancing a segment"))
     }
 
-    async fn missing_rows(&mut self, _table: &'static Table, _ids: &[String]) -> Result<Vec<String>, StoreError> {
-        Err(StoreError::Refused { operation: "looking for rows", message: "not built yet".to_owned() })
+    async fn missing_rows(&mut self, table: &'static Table, ids: &[String]) -> Result<Vec<String>, StoreError> {
+        history::missing(self.connection, table, ids).map_err(refused("looking for rows"))
     }
 
-    async fn note_drift(&mut self, _finds: &[DriftFind]) -> Result<(), StoreError> {
-        Err(StoreError::Refused { operation: "noting drift", message: "not built yet".to_owned() })
+    async fn note_drift(&mut self, finds: &[DriftFind]) -> Result<(), StoreError> {
+        drift::note(self.connection, finds).map_err(refused("noting drift"))
     }
 }

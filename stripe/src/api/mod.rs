@@ -4,6 +4,7 @@ mod answer;
 mod error;
 mod list;
 mod options;
+mod rate;
 
 use std::sync::Arc;
 
