@@ -18,6 +18,7 @@ pub mod quarantine;
 mod queue;
 pub mod rebuild;
 pub mod reread;
+pub mod sync;
 
 pub use applier::{Applier, ApplierOptions};
 pub use apply::{ApplyBatch, ApplyOutcome};

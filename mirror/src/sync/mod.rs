@@ -1,0 +1,17 @@
+//! Reading Stripe's lists into rows: runs, their segments, and the workers that walk them.
+//!
+//! A *run* reads one kind and one window of `created`. It consists of *segments*, each a part of one list with a cursor that is
+//! committed together with the rows of its pages; whoever holds a segment's lease walks it, on any node, from where it stands.
+
+mod mode;
+pub mod names;
+mod rules;
+pub mod runs;
+pub mod single;
+pub mod streams;
+mod syncer;
+mod window;
+
+pub use mode::{ModeError, check_mode};
+pub use syncer::{SyncOptions, Syncer};
+pub use window::{CreatedFilter, Window};
