@@ -24,8 +24,7 @@ pub(super) struct EventLog {
 pub(super) const SNAPSHOT_EVENTS: EventLog = EventLog { path: "/v1/events", cursor: "events_cursor", thin: false };
 
 /// Thin events.
-pub(super) const THIN_EVENTS: EventLog =
-    EventLog { path: "/v2/core/events", cursor: "thin_events_cursor", thin: true };
+pub(super) const THIN_EVENTS: EventLog = EventLog { path: "/v2/core/events", cursor: "thin_events_cursor", thin: true };
 
 /// Events on one page: the most that Stripe gives.
 const PAGE_EVENTS: &str = "100";
@@ -46,7 +45,8 @@ impl EventLog {
     /// The time at Stripe, in Unix seconds, from the shortest request to this list.
     pub(super) async fn now(&self, parts: &Parts) -> Result<i64, EqualError> {
         let query = [parameter("limit", "1")];
-        let answer = parts.api.get(&Get { path: self.path, query: &query, account: "", class: Class::Interactive }).await?;
+        let answer =
+            parts.api.get(&Get { path: self.path, query: &query, account: "", class: Class::Interactive }).await?;
         answer.page()?;
         Ok(answer.date)
     }

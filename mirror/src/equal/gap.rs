@@ -4,9 +4,9 @@ use billhook_store::Gap;
 
 use super::error::EqualError;
 use super::parts::Parts;
+use crate::sync::Window;
 use crate::sync::names::{self, Target};
 use crate::sync::runs::{self, Request};
-use crate::sync::Window;
 
 /// Gaps looked at to recognise one that was recorded before a crash.
 const GAPS_LOOKED_AT: usize = 10;

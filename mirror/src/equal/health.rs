@@ -46,7 +46,10 @@ pub(super) async fn react(parts: &Parts, alerts: &[Bytes]) -> Result<(), EqualEr
         return Ok(());
     }
     let objects: HashSet<&str> = targets.iter().map(|target| target.object).collect();
-    tracing::warn!(?objects, "Stripe failed to make events about some objects; all objects of these kinds are read again");
+    tracing::warn!(
+        ?objects,
+        "Stripe failed to make events about some objects; all objects of these kinds are read again"
+    );
     gap::read_again(parts, targets).await?;
     let oldest = handled.len().saturating_sub(HANDLED_MAX);
     parts.store.write_setting(HANDLED, &handled[oldest..].join(" ")).await?;
@@ -55,7 +58,9 @@ pub(super) async fn react(parts: &Parts, alerts: &[Bytes]) -> Result<(), EqualEr
 
 /// What the alert says. A delivered thin event leaves it out, so that it has to be asked for.
 async fn data(parts: &Parts, id: &str, alert: &[u8]) -> Result<Value, EqualError> {
-    let of = |body: &[u8]| serde_json::from_slice::<Value>(body).ok().and_then(|mut event| event.get_mut("data").map(Value::take));
+    let of = |body: &[u8]| {
+        serde_json::from_slice::<Value>(body).ok().and_then(|mut event| event.get_mut("data").map(Value::take))
+    };
     if let Some(data) = of(alert).filter(Value::is_object) {
         return Ok(data);
     }
@@ -135,7 +140,9 @@ mod tests {
     #[test]
     fn what_names_nothing_leads_to_everything() {
         let everything = names::everything().len();
-        for data in [json!(null), json!({ "impact": { "event_type": "new.thing" } }), json!({ "impact": 7 }), json!([1])] {
+        for data in
+            [json!(null), json!({ "impact": { "event_type": "new.thing" } }), json!({ "impact": 7 }), json!([1])]
+        {
             assert_eq!(affected(&data).len(), everything, "{data}");
         }
     }

@@ -97,7 +97,9 @@ impl Keeper {
             }
             Err(_) => {
                 if !std::mem::replace(failing, true) {
-                    tracing::warn!("the database does not renew the lease on reading from Stripe in time; reading pauses");
+                    tracing::warn!(
+                        "the database does not renew the lease on reading from Stripe in time; reading pauses"
+                    );
                 }
                 false
             }

@@ -119,7 +119,8 @@ fn documents() -> impl Strategy<Value = Json> {
     let value = leaf.prop_recursive(4, 40, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Json::from),
-            prop::collection::btree_map("[a-h]{1,3}", inner, 0..5).prop_map(|map| Json::Object(map.into_iter().collect())),
+            prop::collection::btree_map("[a-h]{1,3}", inner, 0..5)
+                .prop_map(|map| Json::Object(map.into_iter().collect())),
         ]
     });
     prop::collection::btree_map("[a-h]{1,3}", value, 1..6).prop_map(|map| Json::Object(map.into_iter().collect()))
