@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::apply::{ApplyBatch, ApplyOutcome};
-use crate::interpret::{Interpreted, Meaning, Policy, interpret};
+use crate::interpret::{Interpreted, Meaning, Policy, ReadPolicy, interpret};
 use crate::quarantine::Reason;
 use crate::queue::{Queue, lane_key};
 
@@ -34,6 +34,8 @@ pub struct ApplierOptions {
     pub livemode: Option<bool>,
     /// The account of this installation; empty when it is not configured.
     pub account: String,
+    /// What is read again from Stripe; `None` without an API key.
+    pub reads: Option<Arc<ReadPolicy>>,
 }
 
 /// A delivery on its way from the committer to its lane.
@@ -173,7 +175,11 @@ impl Shared {
     /// The mode of the database: configured, remembered, or decided by the first delivery that names one. A delivery that is
     /// refused decides nothing: one of a connected account could turn the database away from its own.
     async fn policy(&self, committed: &[Committed]) -> Result<Policy, StoreError> {
-        let mut policy = Policy { livemode: self.livemode.get().copied(), account: self.options.account.clone() };
+        let mut policy = Policy {
+            livemode: self.livemode.get().copied(),
+            account: self.options.account.clone(),
+            reads: self.options.reads.clone(),
+        };
         if policy.livemode.is_none()
             && let Some(livemode) = committed.iter().find_map(|one| deciding_mode(one, &policy))
         {
@@ -197,6 +203,7 @@ impl Shared {
             received_at: one.delivery.received_at,
             meaning: Meaning::Refused,
             shown: Some((Reason::ApplyFailed, error.to_string())),
+            doubt: None,
         };
         self.run(ApplyBatch { deliveries: vec![refused], policy: Policy::default(), now: self.clock.now() }).await
     }

@@ -14,6 +14,7 @@ use crate::children::Families;
 use crate::interpret::{Change, Interpreted, Meaning, Policy, read_after};
 use crate::losers;
 use crate::quarantine::Reason;
+use crate::related::Related;
 
 /// A batch of deliveries to apply in one transaction.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ impl Work for ApplyBatch {
         let mut thin = Vec::new();
         let mut shown = Vec::new();
         let mut settled = Vec::new();
+        let mut doubted = Vec::new();
         for delivery in self.deliveries.into_iter().filter(|delivery| claimed.contains(&delivery.sequence)) {
             step.outcome.applied.push(delivery.received_at);
             if let Some((reason, detail)) = delivery.shown {
@@ -68,6 +70,7 @@ impl Work for ApplyBatch {
                     at: step.now,
                 });
             }
+            doubted.extend(delivery.doubt);
             match delivery.meaning {
                 Meaning::Change(change) => {
                     settled.push(delivery.event_id);
@@ -86,6 +89,9 @@ impl Work for ApplyBatch {
         if !settled.is_empty() {
             // After the thin events, so that a snapshot settles a thin twin of its own batch too.
             transaction.clear_dirty_of_events(&settled).await?;
+        }
+        if !doubted.is_empty() {
+            transaction.mark_dirty(&doubted).await?;
         }
         Ok(step.outcome)
     }
@@ -116,6 +122,8 @@ pub(crate) struct Step {
     pub(crate) now: Timestamp,
     pub(crate) outcome: ApplyOutcome,
     pub(crate) families: Families,
+    /// What the written rows refer to, when that is wanted.
+    pub(crate) related: Option<Related>,
     /// Ids of the rows that were written, by position of the table.
     written: BTreeMap<usize, Vec<String>>,
 }
@@ -123,7 +131,8 @@ pub(crate) struct Step {
 impl Step {
     pub(crate) fn new(policy: Policy, now: Timestamp) -> Self {
         let (outcome, families, written) = Default::default();
-        Self { policy, now, outcome, families, written }
+        let related = policy.reads.as_ref().filter(|reads| reads.related).map(|_| Related::default());
+        Self { policy, now, outcome, families, related, written }
     }
 
     /// Applies changes in rounds, so that no statement meets an object twice: a round takes the earliest change of each.
@@ -192,6 +201,9 @@ impl Step {
         let written = self.written.entry(table.index).or_default();
         for (facts, row) in winners {
             written.push(row.id.clone());
+            if let Some(related) = &mut self.related {
+                related.add(&row);
+            }
             self.families.add(table, &row, facts.lists);
         }
         Ok(())
@@ -258,7 +270,10 @@ impl Step {
         for (&table, ids) in &self.written {
             transaction.link(&tables[table], &distinct(ids.iter().cloned())).await?;
         }
-        Ok(())
+        match self.related.take() {
+            Some(related) => related.mark(transaction).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod projection;
 pub mod quarantine;
 mod queue;
 pub mod rebuild;
+mod related;
 pub mod reread;
 pub mod sync;
 
