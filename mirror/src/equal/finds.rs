@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use billhook_core::row::{Rank, Row};
+use billhook_core::row::{Rank, Row, Version};
 use billhook_core::table::{OnDelete, Table};
 use billhook_store::{DriftFind, DriftKind, RowState, StoreError, Tombstone, Transaction};
 use billhook_stripe::envelope::Envelope;
@@ -140,25 +140,31 @@ async fn versions_of<T: Transaction>(
     Ok(events.into_iter().filter_map(|event| Some((event.event_id, version(&event.raw)?))).collect())
 }
 
-/// Notes that Stripe no longer has an object whose row is alive, before the row is deleted. A deletion event that comes late, or a
-/// thin one that asked for the read, explains it.
+/// Notes that Stripe no longer has an object whose row is alive, before the row goes. A deletion event that comes late, or a thin
+/// one that asked for the read, explains it.
 pub(crate) async fn note_gone<T: Transaction>(
     transaction: &mut T,
-    change: &Change,
+    table: &'static Table,
+    id: &str,
+    version: Version,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (table, row) = (change.table, &change.projected.row);
-    if !change.deletes || !has_events(&table.object) {
+    if !has_events(&table.object) {
         return Ok(());
     }
-    let ids = [row.id.clone()];
-    let state = transaction.row_states(table, &ids).await?.into_iter().flatten().next();
-    let buried = transaction.tombstones(table, &ids).await?.into_iter().flatten().next().is_some();
-    match state {
-        Some(state) if !buried && state.version < row.version => {
-            let find = find(table, row, DriftKind::Gone, String::new(), Some(state.version.time));
-            transaction.note_drift(&[DriftFind { found_at: now, ..find }]).await
-        }
-        _ => Ok(()),
-    }
+    let ids = [id.to_owned()];
+    let state = transaction.row_states(table, &ids).await?.pop().flatten();
+    let buried =
+        table.on_delete != OnDelete::Keep && transaction.tombstones(table, &ids).await?.pop().flatten().is_some();
+    let Some(state) = state.filter(|state| !buried && state.version < version) else { return Ok(()) };
+    let find = DriftFind {
+        object: table.object.clone(),
+        id: id.to_owned(),
+        kind: DriftKind::Gone,
+        detail: String::new(),
+        previous_time: Some(state.version.time),
+        read_at: version.time,
+        found_at: now,
+    };
+    transaction.note_drift(&[find]).await
 }

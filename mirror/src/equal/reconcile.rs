@@ -23,6 +23,9 @@ const SETTING: &str = "reconcile";
 /// Rows looked at in one step of the search for unseen ones.
 const UNSEEN_ROWS_STEP: usize = 1_000;
 
+/// Rows younger than this, in seconds before the sweep began, count as met: a read is dated before its round trip.
+const MARGIN_SECONDS: i64 = 5;
+
 /// Rows marked after one sweep. Each costs a request; rows that are alive and that no list shows (closed reviews) come up again
 /// after every sweep, so the next one goes on where this one stopped.
 const ABSENT_ROWS_MAX: usize = 1_000;
@@ -162,10 +165,11 @@ async fn mark_absent(
 ) -> Result<usize, EqualError> {
     let readable = catalogue::kind_of(object).is_some_and(|kind| kind.retrieve_path.is_some());
     let Some(table) = catalogue::table_of(object).filter(|_| readable) else { return Ok(0) };
-    let now = parts.clock.now();
+    // Due by either clock, and settled by a read that comes now.
+    let now = parts.clock.now().min(Timestamp::from_second(stripe_began).unwrap_or(Timestamp::MIN));
     let mut marked = 0;
     while marked < ABSENT_ROWS_MAX {
-        let unseen = parts.store.unseen_rows(table, stripe_began, after, UNSEEN_ROWS_STEP).await?;
+        let unseen = parts.store.unseen_rows(table, stripe_began - MARGIN_SECONDS, after, UNSEEN_ROWS_STEP).await?;
         let own = |row: &UnseenRow| row.account.is_empty() || row.account == options.account;
         let marks: Vec<DirtyMark> =
             unseen.rows.into_iter().filter(own).map(|row| absent_mark(object, row, now)).collect();
