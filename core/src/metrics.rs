@@ -93,6 +93,19 @@ pub struct Metrics {
     pub gaps: Counter,
     /// Objects that differed from Stripe although no event told of a change, by kind.
     pub drift_found: Family<ObjectKind, Counter>,
+    /// Requests to Stripe's API, each attempt counted, by outcome: `answered`, `refused`, `rate_limited`, `key_refused`,
+    /// `server_error`, `connection`, `timeout`, `incomplete`, `unusable`, `redirected`, `too_large`.
+    pub api_requests: Family<Outcome, Counter>,
+    /// Attempts that followed a failed one.
+    pub api_retries: Counter,
+    /// Attempts that Stripe turned away for their rate or number.
+    pub api_rate_limited: Counter,
+    /// 1 while Stripe refuses the key and all requests wait, else 0.
+    pub api_paused: Gauge,
+    /// Duration of one attempt from asking to the last byte of its answer, in seconds.
+    pub api_request_seconds: Histogram,
+    /// Our clock minus Stripe's, in seconds, at the latest answer of its API.
+    pub api_clock_skew_seconds: Gauge,
 }
 
 impl Default for Metrics {
@@ -135,6 +148,12 @@ impl Metrics {
             catch_up_events: Family::default(),
             gaps: Counter::default(),
             drift_found: Family::default(),
+            api_requests: Family::default(),
+            api_retries: Counter::default(),
+            api_rate_limited: Counter::default(),
+            api_paused: Gauge::default(),
+            api_request_seconds: seconds(),
+            api_clock_skew_seconds: Gauge::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -179,7 +198,27 @@ impl Metrics {
         registry.register("catch_up_events", "Events read from Stripe's own lists", m.catch_up_events.clone());
         registry.register("gaps", "Stretches of time whose events were gone", m.gaps.clone());
         registry.register("drift_found", "Objects that differed from Stripe without an event", m.drift_found.clone());
+        m.register_api(&mut registry);
         Self { registry, ..metrics }
+    }
+
+    fn register_api(&self, registry: &mut Registry) {
+        registry.register("api_requests", "Attempts of requests to Stripe by outcome", self.api_requests.clone());
+        registry.register("api_retries", "Attempts that followed a failed one", self.api_retries.clone());
+        registry.register("api_rate_limited", "Attempts turned away for their rate", self.api_rate_limited.clone());
+        registry.register("api_paused", "1 while Stripe refuses the key", self.api_paused.clone());
+        registry.register_with_unit(
+            "api_request",
+            "Duration of an attempt of a request to Stripe",
+            Unit::Seconds,
+            self.api_request_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "api_clock_skew",
+            "Our clock minus Stripe's at the latest answer",
+            Unit::Seconds,
+            self.api_clock_skew_seconds.clone(),
+        );
     }
 
     /// All metrics in the OpenMetrics text format.
