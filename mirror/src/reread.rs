@@ -194,7 +194,7 @@ impl Work for Settle {
             finds::note_gone(transaction, change.table, &row.id, row.version, now).await?;
         }
         step.changes(transaction, changes).await?;
-        step.finish(transaction).await.map(drop)
+        step.finish(transaction).await
     }
 }
 
