@@ -73,6 +73,10 @@ impl CatchUp {
         }
     }
 
+    pub(super) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
     pub(super) fn lag(&self) -> Arc<Lag> {
         Arc::clone(&self.lag)
     }

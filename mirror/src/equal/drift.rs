@@ -1,15 +1,16 @@
 //! Drift: a difference that a read found and that no event explains, not even one that came late.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use billhook_core::metrics::ObjectKind;
-use billhook_store::{DriftFind, EventFilter, EventSummary};
+use billhook_store::{DriftFind, DriftKind, EventFilter, EventSummary};
 use billhook_stripe::catalogue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::error::EqualError;
 use super::parts::Parts;
+use super::reconcile;
 
 /// Finds decided at once.
 const FINDS_MAX: usize = 500;
@@ -57,6 +58,7 @@ pub struct Settled {
 pub async fn settle(parts: &Parts, grace: SignedDuration, complete: Timestamp) -> Result<Settled, EqualError> {
     let found_before = complete.saturating_sub(grace).unwrap_or(Timestamp::MIN);
     let mut settled = Settled::default();
+    let mut complete_kinds = Complete::new();
     loop {
         let due = parts.store.due_drift(found_before, FINDS_MAX).await?;
         let (mut confirmed, mut dismissed) = (Vec::new(), Vec::new());
@@ -65,7 +67,8 @@ pub async fn settle(parts: &Parts, grace: SignedDuration, complete: Timestamp) -
             let filter =
                 EventFilter { object_id: Some(stored.find.id.clone()), limit: EVENTS_MAX, ..EventFilter::default() };
             let events = parts.store.list_events(filter).await?;
-            if events.iter().any(|event| explains(event, &stored.find, grace)) {
+            let explained = events.iter().any(|event| explains(event, &stored.find, grace));
+            if explained || is_news(parts, &stored.find, &mut complete_kinds).await? {
                 dismissed.push(stored.number);
             } else {
                 confirmed.push(stored.number);
@@ -98,6 +101,25 @@ fn explains(event: &EventSummary, find: &DriftFind, grace: SignedDuration) -> bo
     }
 }
 
+/// Kinds with the time since when each is known to have been read as a whole.
+type Complete = HashMap<String, Option<Timestamp>>;
+
+/// Whether the mirror lacked an object because its kind had never been read as a whole.
+async fn is_news(parts: &Parts, find: &DriftFind, complete: &mut Complete) -> Result<bool, EqualError> {
+    if find.kind != DriftKind::Missing || find.previous_time.is_some() {
+        return Ok(false);
+    }
+    let since = match complete.get(&find.object) {
+        Some(since) => *since,
+        None => {
+            let since = reconcile::complete_since(parts, &find.object).await?;
+            complete.insert(find.object.clone(), since);
+            since
+        }
+    };
+    Ok(since.is_none_or(|since| since >= find.found_at))
+}
+
 fn show(parts: &Parts, find: &DriftFind) {
     tracing::warn!(
         object = %find.object,
@@ -112,7 +134,7 @@ fn show(parts: &Parts, find: &DriftFind) {
 
 #[cfg(test)]
 mod tests {
-    use billhook_store::{DriftKind, EventState};
+    use billhook_store::EventState;
 
     use super::*;
 

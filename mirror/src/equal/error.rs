@@ -3,6 +3,8 @@
 use billhook_store::StoreError;
 use billhook_stripe::api::ApiError;
 
+use crate::sync::runs::StartError;
+
 /// Why a pass could not be finished.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EqualError {
@@ -12,6 +14,9 @@ pub enum EqualError {
     /// Stripe.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Reading again could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Stripe's list goes round in circles, or says that it goes on and shows nothing.
     #[error("the list at {path} does not end: {reason}; nothing of it was lost, it is read again from its beginning")]
     Endless {

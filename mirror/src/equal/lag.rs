@@ -16,9 +16,14 @@ impl Lag {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(complete);
     }
 
+    /// The moment, by our own clock, up to which every event is in the inbox; `None` before anything is known.
+    pub(super) fn complete(&self) -> Option<Timestamp> {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Shows the lag. What is in the inbox and not applied lags too. Nothing is shown before anything is known.
     pub(super) fn show(&self, metrics: &Metrics, now: Timestamp) {
-        if let Some(complete) = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        if let Some(complete) = self.complete() {
             let lag_seconds = now.duration_since(complete).as_secs_f64().max(0.0);
             metrics.mirror_lag_seconds.set(lag_seconds.max(metrics.backlog_age_seconds.get()));
         }
