@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use billhook_core::Clock;
-use billhook_core::metrics::Metrics;
-use billhook_mirror::Ingest;
-use billhook_mirror::equal::ReaderLease;
+use std::time::Duration;
+
+use billhook_mirror::equal::{Parts, Reader, ReaderLease, ReaderOptions};
 use billhook_mirror::sync::{SyncOptions, Syncer};
-use billhook_store::Store;
 use billhook_stripe::api::Api;
+use jiff::SignedDuration;
 
 use crate::settings::configuration::Configuration;
 use crate::stripe_api;
@@ -19,33 +18,39 @@ pub struct Reading {
     pub api: Api,
     lease: ReaderLease,
     syncer: Syncer,
+    reader: Reader,
 }
 
 impl Reading {
     /// Starts all of it.
-    pub fn start(
-        configuration: &Configuration,
-        store: &Store,
-        api: Api,
-        _ingest: &Ingest,
-        clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
-    ) -> Self {
+    pub fn start(configuration: &Configuration, parts: Parts) -> Self {
         let holder = stripe_api::holder();
-        let lease = ReaderLease::start(store.clone(), holder.clone(), Arc::clone(clock));
-        let options = SyncOptions {
-            parallel: configuration.sync.segments_max,
-            account: configuration.stripe.account.clone().unwrap_or_default(),
-            ..SyncOptions::new(holder)
+        let Parts { store, api, clock, metrics, .. } = parts.clone();
+        let lease = ReaderLease::start(store.clone(), holder.clone(), Arc::clone(&clock));
+        let account = configuration.stripe.account.clone().unwrap_or_default();
+        let sync = &configuration.sync;
+        api.set_background_rate(f64::from(sync.reconcile_requests_per_second));
+        let options = SyncOptions { parallel: sync.segments_max, account: account.clone(), ..SyncOptions::new(holder) };
+        let syncer = Syncer::start(options, store, api.clone(), clock, metrics, lease.active());
+        let options = ReaderOptions {
+            interval: Duration::from_secs(u64::from(sync.catch_up_interval_seconds)),
+            reconcile_period: period(sync.reconcile_period_seconds),
+            drift_grace: Some(SignedDuration::from_secs(i64::from(sync.reconcile_grace_seconds))),
+            account,
         };
-        let syncer =
-            Syncer::start(options, store.clone(), api.clone(), Arc::clone(clock), Arc::clone(metrics), lease.active());
-        Self { api, lease, syncer }
+        let reader = Reader::start(options, parts, lease.active());
+        Self { api, lease, syncer, reader }
     }
 
     /// Lets what is being written be committed, then gives everything back.
     pub async fn stop(self) {
+        self.reader.stop().await;
         self.syncer.stop().await;
         self.lease.stop().await;
     }
+}
+
+/// The time between two comparisons of a kind; 0 means never.
+fn period(seconds: u32) -> SignedDuration {
+    if seconds == 0 { SignedDuration::MAX } else { SignedDuration::from_secs(i64::from(seconds)) }
 }

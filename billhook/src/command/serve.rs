@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use billhook_core::metrics::Metrics;
 use billhook_core::{Clock, Secret, SystemClock};
+use billhook_mirror::equal::Parts;
 use billhook_mirror::housekeeping::{self, HousekeepingOptions};
 use billhook_mirror::{Applier, ApplierOptions, Ingest, IngestOptions};
 use billhook_store::{Role, Store};
@@ -139,7 +140,11 @@ impl Mirror {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         ));
-        let reading = api.map(|api| Reading::start(configuration, store, api, &ingest, &clock, &metrics));
+        let reading = api.map(|api| {
+            let (store, applier) = (store.clone(), applier.clone());
+            let parts = Parts { store, api, applier, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+            Reading::start(configuration, parts)
+        });
         Ok(Self { ingest, applier, reading, housekeeping, clock, metrics })
     }
 

@@ -5,3 +5,4 @@ mod config;
 mod crash;
 mod inputs;
 mod outages;
+mod reading;

@@ -3,7 +3,7 @@
 use std::process::Output;
 use std::time::Duration;
 
-use billhook_simulator::{DeliveryOptions, Options, Simulator};
+use billhook_simulator::{DeliveryOptions, EndpointOptions, Options, Simulator};
 use billhook_testkit::sign::TEST_SECRET;
 use billhook_testkit::{Server, ServerSettings, TestDatabase, sql, wait};
 use serde_json::Value;
@@ -89,7 +89,15 @@ impl World {
     /// Points the account's webhook endpoint at a server.
     pub(super) fn deliver_to(&self, server: &Server) {
         let url = format!("http://{}/webhooks", server.address());
-        self.simulator.account(|account| account.set_endpoint("we_test", &url, TEST_SECRET));
+        self.simulator.account(|account| {
+            let known = account.all("webhook_endpoint").next().and_then(|endpoint| endpoint["id"].as_str().map(str::to_owned));
+            match known {
+                None => drop(account.add_endpoint(&EndpointOptions::new(&url, TEST_SECRET))),
+                Some(id) => drop(account.update("webhook_endpoint", &id, None, |endpoint| {
+                    endpoint.insert("url".to_owned(), url.as_str().into());
+                })),
+            }
+        });
     }
 
     /// Runs a command of the program to its end.
