@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use billhook_testkit::postgres::{Cluster, ClusterSettings, Durability};
+use anyhow::{Context, Result, ensure};
 use billhook_testkit::{Server, ServerSettings, random, wait};
 
+use super::database::{self, Database};
 use super::load::{self, Load, Pace};
 use super::report::{Line, Window};
 use super::{disk, signed};
@@ -51,12 +51,7 @@ impl Settings {
             &["store", "concurrency", "seconds", "rate", "steady-seconds", "binary"],
             &["json"],
         )?;
-        let stores = match flags.text("store").unwrap_or("both") {
-            "postgres" => vec!["postgres"],
-            "sqlite" => vec!["sqlite"],
-            "both" => vec!["postgres", "sqlite"],
-            other => bail!("--store is postgres, sqlite or both, not {other:?}"),
-        };
+        let stores = database::stores(&flags)?;
         Ok(Self {
             concurrency: flags.number("concurrency", 64, 1..=CONCURRENCY_MAX)?,
             seconds: flags.number("seconds", 60, 1..=SECONDS_MAX)?,
@@ -91,30 +86,15 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     let syncs = disk::syncs_per_second(directory.path())?;
     settings.progress(&format!("the disk does {syncs:.0} syncs of 4 KiB a second"));
     for &store in &settings.stores {
-        // The cluster lives as long as the runs on it.
-        let cluster = if store == "postgres" { Some(start_postgres()?) } else { None };
-        let url = match &cluster {
-            Some(cluster) => cluster.create_database()?,
-            None => format!("sqlite:{}", directory.path().join("bench.db").display()),
-        };
-        let program = ServerSettings::new(&binary, &url)?;
+        let database = Database::make(store)?;
+        let program = ServerSettings::new(&binary, database.url())?;
         run_store(&settings, store, &program, syncs).with_context(|| format!("bench on {store}"))?;
     }
     Ok(())
 }
 
-/// What everyone sets first on a server of its own: buffers that hold the busy tables, and checkpoints minutes apart. Every
-/// commit is on disk before it counts.
-const POSTGRES_SETTINGS: [(&str, &str); 4] =
-    [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("min_wal_size", "2GB"), ("checkpoint_timeout", "15min")];
-
-fn start_postgres() -> Result<Cluster> {
-    let extra = POSTGRES_SETTINGS.map(|(name, value)| (name, value.to_owned())).to_vec();
-    Cluster::start_with(ClusterSettings { durability: Durability::Full, extra })
-}
-
 fn run_store(settings: &Settings, store: &'static str, program: &ServerSettings, syncs: f64) -> Result<()> {
-    let line = |phase| Line::new(store, phase, syncs);
+    let line = |phase| Line::new("ingest", store, syncs).named("phase", phase);
     settings.progress(&format!("{store}: making the schema"));
     let (status, _) = program.start()?.terminate()?;
     ensure!(status.success(), "the program ended with {status} after SIGTERM");

@@ -1,5 +1,7 @@
 //! `cargo xtask bench <what>`: figures that anyone can make again with one command.
 
+mod backfill;
+mod database;
 mod disk;
 mod exchange;
 mod ingest;
@@ -13,6 +15,9 @@ use anyhow::{Result, bail};
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((what, rest)) if what == "ingest" => ingest::run(rest),
-        _ => bail!("usage: cargo xtask bench ingest {}", ingest::FLAGS),
+        Some((what, rest)) if what == "backfill" => backfill::run(rest),
+        _ => {
+            bail!("usage: cargo xtask bench ingest {}\n\ncargo xtask bench backfill {}", ingest::FLAGS, backfill::FLAGS)
+        }
     }
 }

@@ -32,10 +32,15 @@ impl Window {
 pub(super) struct Line(Vec<(&'static str, Value)>);
 
 impl Line {
-    /// A line of this bench. `syncs` says how fast the disk is.
-    pub(super) fn new(store: &str, phase: &str, syncs: f64) -> Self {
-        let fields = vec![("bench", json!("ingest")), ("store", json!(store)), ("phase", json!(phase))];
-        Self(fields).with("disk_syncs_per_s", syncs, 0)
+    /// A line of a bench. `syncs` says how fast the disk is.
+    pub(super) fn new(bench: &str, store: &str, syncs: f64) -> Self {
+        Self(vec![("bench", json!(bench)), ("store", json!(store))]).with("disk_syncs_per_s", syncs, 0)
+    }
+
+    /// Adds a word.
+    pub(super) fn named(mut self, name: &'static str, value: &str) -> Self {
+        self.0.push((name, json!(value)));
+        self
     }
 
     /// Adds a figure, rounded to so many decimals.

@@ -3,7 +3,7 @@
 use std::process::Output;
 use std::time::Duration;
 
-use billhook_simulator::{DeliveryOptions, EndpointOptions, Options, Simulator};
+use billhook_simulator::{ClockMode, DeliveryOptions, EndpointOptions, Options, Simulator};
 use billhook_testkit::sign::TEST_SECRET;
 use billhook_testkit::{Server, ServerSettings, TestDatabase, sql, wait};
 use serde_json::Value;
@@ -40,16 +40,16 @@ pub(super) fn on_both(test: &str, seed: u64, run: impl Fn(World)) {
     }
 }
 
+fn simulator(clock: ClockMode, seed: u64) -> Simulator {
+    let delivery = DeliveryOptions::quick();
+    let options = Options { seed, key: STRIPE_KEY.to_owned(), clock, delivery, ..Options::default() };
+    Simulator::start(options).expect("a simulator")
+}
+
 impl World {
     /// An account with this seed and a database.
     pub(super) fn new(database: TestDatabase, seed: u64) -> Self {
-        let options = Options {
-            seed,
-            key: STRIPE_KEY.to_owned(),
-            delivery: DeliveryOptions::quick(),
-            ..Options::default()
-        };
-        let simulator = Simulator::start(options).expect("a simulator");
+        let simulator = simulator(ClockMode::Real, seed);
         let settings = ServerSettings::new(PROGRAM, &database.url())
             .expect("a working directory")
             .set("STRIPE_SECRET_KEY", STRIPE_KEY)
@@ -58,6 +58,13 @@ impl World {
             // The simulator has no other user, and a test should not wait for the rate of a real account.
             .set("BILLHOOK_STRIPE_REQUESTS_PER_SECOND", "2000");
         Self { simulator, database, settings }
+    }
+
+    /// Another account, empty, with a clock of its own.
+    pub(super) fn with_clock(mut self, clock: ClockMode, seed: u64) -> Self {
+        self.simulator = simulator(clock, seed);
+        self.settings = self.settings.set("STRIPE_API_BASE", &self.simulator.base_url());
+        self
     }
 
     /// Sets a variable of the program's environment.
@@ -90,7 +97,8 @@ impl World {
     pub(super) fn deliver_to(&self, server: &Server) {
         let url = format!("http://{}/webhooks", server.address());
         self.simulator.account(|account| {
-            let known = account.all("webhook_endpoint").next().and_then(|endpoint| endpoint["id"].as_str().map(str::to_owned));
+            let known =
+                account.all("webhook_endpoint").next().and_then(|endpoint| endpoint["id"].as_str().map(str::to_owned));
             match known {
                 None => drop(account.add_endpoint(&EndpointOptions::new(&url, TEST_SECRET))),
                 Some(id) => drop(account.update("webhook_endpoint", &id, None, |endpoint| {
