@@ -44,6 +44,14 @@ pub struct State {
     pub(crate) refused: BTreeSet<String>,
     /// Balance transactions by the day on which their money becomes available.
     pub(crate) settling: BTreeMap<i64, Vec<String>>,
+    /// The subscription that is being created: its first event shows it whole.
+    pub(crate) creating: Option<String>,
+    /// Whether a subscription that nobody pays for stays as `unpaid` after the last attempt, instead of being canceled.
+    pub(crate) keeps_unpaid: bool,
+    /// Features of a product: ids of `product_feature`.
+    pub(crate) features_of_product: HashMap<String, Vec<String>>,
+    /// Active entitlements of a customer.
+    pub(crate) entitlements: HashMap<String, Vec<String>>,
     /// Test clocks by id.
     pub(crate) clocks: BTreeMap<String, TestClock>,
 }

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::shapes::Object;
 use crate::error::ApiError;
 
 /// What a card does.
@@ -98,7 +97,7 @@ pub(crate) fn by_token(token: &str) -> Option<&'static Card> {
 }
 
 /// What a payment method or card does; one that is no test card pays.
-pub(crate) fn behaviour_of(payment_method: &Object) -> Behaviour {
+pub(crate) fn behaviour_of(payment_method: &Value) -> Behaviour {
     let details = payment_method.get("card").unwrap_or(&Value::Null);
     let fingerprint = details.get("fingerprint").or_else(|| payment_method.get("fingerprint")).and_then(Value::as_str);
     CARDS
@@ -170,7 +169,7 @@ mod tests {
     #[test]
     fn a_payment_method_behaves_as_its_card() {
         for card in &CARDS {
-            let method = Object::from_iter([("card".to_owned(), card.details(8, 2030))]);
+            let method = json!({ "card": card.details(8, 2030) });
             assert_eq!(behaviour_of(&method), card.behaviour, "{}", card.name);
         }
     }
