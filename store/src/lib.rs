@@ -3,13 +3,26 @@
 //! The store knows tables as data ([`billhook_core::table`]) and nothing of Stripe. It offers named operations; the ordering
 //! law, which decides what is written, lives in crate `mirror` and runs inside a [`Transaction`].
 
+/// Runs one operation on whichever driver the store has.
+macro_rules! each {
+    ($store:expr, $driver:ident => $call:expr) => {
+        match $store {
+            Store::Postgres($driver) => $call,
+            Store::Sqlite($driver) => $call,
+        }
+    };
+}
+
 mod error;
 pub mod postgres;
 pub mod sqlite;
+mod sync;
+mod sync_operations;
 mod transaction;
 mod types;
 
 pub use error::StoreError;
+pub use sync::*;
 pub use transaction::{Transaction, Work};
 pub use types::*;
 
@@ -27,16 +40,6 @@ pub enum Store {
     Postgres(postgres::PostgresStore),
     /// SQLite, in one file.
     Sqlite(sqlite::SqliteStore),
-}
-
-/// Runs one operation on whichever driver the store has.
-macro_rules! each {
-    ($store:expr, $driver:ident => $call:expr) => {
-        match $store {
-            Store::Postgres($driver) => $call,
-            Store::Sqlite($driver) => $call,
-        }
-    };
 }
 
 impl Store {

@@ -6,7 +6,8 @@ use billhook_core::row::Row;
 use billhook_core::table::{Orphans, Table};
 
 use crate::{
-    CompleteList, Contender, DirtyMark, Guard, QuarantineEntry, RowState, StoreError, StoredDelivery, Tombstone,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
+    StoredDelivery, Tombstone,
 };
 
 /// A piece of work that runs in one transaction, on either driver.
@@ -132,4 +133,18 @@ pub trait Transaction: Send {
 
     /// Shows deliveries in the quarantine.
     fn quarantine(&mut self, entries: &[QuarantineEntry]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Notes a page of a segment: cursor, counts, the parts that were split off, the end of the segment and, with its last one, of
+    /// its run. Returns false when the token is no longer the segment's: somebody else works on it, and the caller must roll back.
+    fn advance_segment(&mut self, advance: &Advance) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Of these ids, those that have neither a row nor a tombstone.
+    fn missing_rows(
+        &mut self,
+        table: &'static Table,
+        ids: &[String],
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
+    /// Notes finds that events may still explain. An object that has an undecided find keeps its time and its previous state.
+    fn note_drift(&mut self, finds: &[DriftFind]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

@@ -2,8 +2,9 @@
 
 use tokio_postgres::Row;
 
+use super::encode::Array;
 use super::session::Patience;
-use super::{PostgresStore, column, limit, statements};
+use super::{PostgresStore, column, count, limit, statements};
 use crate::{DirtyMark, EventDetail, EventFilter, EventState, EventSummary, QuarantineSummary, StoreError};
 use jiff::Timestamp;
 
@@ -83,6 +84,46 @@ impl PostgresStore {
             .query(Patience::Housekeeping, "reading objects to read again", statements::DIRTY_DUE, parameters)
             .await?;
         rows.iter().map(dirty_mark).collect()
+    }
+
+    /// See [`crate::Store::postpone_dirty`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn postpone_dirty(&self, objects: &[(String, String)], until: Timestamp) -> Result<(), StoreError> {
+        let mut sorted: Vec<&(String, String)> = objects.iter().collect();
+        sorted.sort_unstable();
+        let kinds = Array::text(sorted.iter().map(|(object, _)| Some(object.as_str())));
+        let ids = Array::text(sorted.iter().map(|(_, id)| Some(id.as_str())));
+        let parameters: super::Parameters<'_> = &[&kinds, &ids, &until];
+        self.execute(Patience::Housekeeping, "putting reads off", statements::DIRTY_POSTPONE, parameters).await?;
+        Ok(())
+    }
+
+    /// See [`crate::Store::dirty_count`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn dirty_count(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows =
+            self.query(Patience::Housekeeping, "counting objects to read again", statements::DIRTY_COUNT, &[]).await?;
+        rows.iter().map(|row| Ok((column(row, 0)?, count(column(row, 1)?)))).collect()
+    }
+
+    /// See [`crate::Store::object_has_event_between`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn object_has_event_between(
+        &self,
+        object_id: &str,
+        after_created: i64,
+        upto_created: i64,
+    ) -> Result<bool, StoreError> {
+        let parameters: super::Parameters<'_> = &[&object_id, &after_created, &upto_created];
+        let operation = "looking for an event";
+        let rows = self.query(Patience::Housekeeping, operation, statements::EVENT_BETWEEN, parameters).await?;
+        rows.first().map_or(Ok(false), |row| column(row, 0))
     }
 }
 

@@ -35,8 +35,10 @@ impl Migration {
 }
 
 /// Applied in order; a published one is never changed.
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "0001_inbox", sql: include_str!("../../sql/postgres/migrations/0001_inbox.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "0001_inbox", sql: include_str!("../../sql/postgres/migrations/0001_inbox.sql") },
+    Migration { version: 2, name: "0002_sync", sql: include_str!("../../sql/postgres/migrations/0002_sync.sql") },
+];
 
 /// What the database says about itself.
 #[derive(Default)]

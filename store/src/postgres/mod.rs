@@ -7,7 +7,9 @@
 mod catalogue;
 mod catalogue_plan;
 mod connection;
+mod drift;
 mod encode;
+mod endpoints;
 mod events;
 mod failure;
 mod inbox;
@@ -16,6 +18,8 @@ mod migrations;
 mod names;
 mod row_parameters;
 mod rows;
+mod runs;
+mod segments;
 mod session;
 mod settings;
 mod statements;
@@ -199,6 +203,11 @@ fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, at: usize) ->
 /// A count of the server as an unsigned number.
 fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+/// An unsigned number as the server wants it.
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A limit as the server wants it.

@@ -9,7 +9,7 @@ use super::row_parameters::{RowParameters, check_shape};
 use super::session::Patience;
 use super::table_sql::Statement;
 use super::{PostgresStore, column, count, limit, statements};
-use crate::{StoreError, StoredRow};
+use crate::{StoreError, StoredRow, UnseenRow, UnseenRows};
 
 impl PostgresStore {
     /// See [`crate::Store::scan_rows`]. Rows of an older engine, which have no `_raw_data`, are passed over.
@@ -24,17 +24,48 @@ impl PostgresStore {
     ) -> Result<Vec<StoredRow>, StoreError> {
         let sql = self.shared.table_sql(table, Statement::Scan)?;
         let rows = self.query(Patience::Housekeeping, "reading rows", &sql, &[&after_id, &limit(limit_rows)]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(StoredRow {
-                    id: column(row, 0)?,
-                    account: column(row, 1)?,
-                    version: version(row, 2, 3)?,
-                    source_event: column(row, 4)?,
-                    raw: column(row, 5)?,
-                })
-            })
-            .collect()
+        rows.iter().map(stored_row).collect()
+    }
+
+    /// See [`crate::Store::rows`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn rows(&self, table: &'static Table, ids: &[String]) -> Result<Vec<Option<StoredRow>>, StoreError> {
+        let sql = self.shared.table_sql(table, Statement::Read)?;
+        let rows = self.query(Patience::Housekeeping, "reading rows", &sql, &[&ids]).await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let row = stored_row(row)?;
+            found.insert(row.id.clone(), row);
+        }
+        Ok(ids.iter().map(|id| found.remove(id)).collect())
+    }
+
+    /// See [`crate::Store::unseen_rows`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn unseen_rows(
+        &self,
+        table: &'static Table,
+        version_before: i64,
+        after_id: &str,
+        limit_rows: usize,
+    ) -> Result<UnseenRows, StoreError> {
+        let sql = self.shared.table_sql(table, Statement::Age)?;
+        let parameters: super::Parameters<'_> = &[&after_id, &limit(limit_rows), &version_before];
+        let rows = self.query(Patience::Housekeeping, "looking for unseen rows", &sql, parameters).await?;
+        let mut unseen = UnseenRows::default();
+        for row in &rows {
+            if column(row, 2)? {
+                unseen.rows.push(UnseenRow { id: column(row, 0)?, account: column(row, 1)? });
+            }
+        }
+        if rows.len() >= limit_rows {
+            unseen.next_after = rows.last().map(|row| column(row, 0)).transpose()?;
+        }
+        Ok(unseen)
     }
 
     /// See [`crate::Store::rewrite_rows`].
@@ -68,6 +99,17 @@ impl PostgresStore {
             |table: &'static Table| (table.name.as_str(), count(counts.get(table.name.as_str()).copied().unwrap_or(0)));
         Ok(self.shared.tables.iter().map(of).collect())
     }
+}
+
+/// `id, account, version time and rank, source event, raw` of a result.
+fn stored_row(row: &tokio_postgres::Row) -> Result<StoredRow, StoreError> {
+    Ok(StoredRow {
+        id: column(row, 0)?,
+        account: column(row, 1)?,
+        version: version(row, 2, 3)?,
+        source_event: column(row, 4)?,
+        raw: column(row, 5)?,
+    })
 }
 
 /// A version from two columns of a result.

@@ -1,4 +1,6 @@
-//! The database's own settings.
+//! The database's own settings, and leases that one node holds at a time.
+
+use jiff::Timestamp;
 
 use super::session::Patience;
 use super::{PostgresStore, column, statements};
@@ -30,5 +32,39 @@ impl PostgresStore {
             }
         }
         Err(StoreError::Conflict("a setting was being pinned by another node".to_owned()))
+    }
+
+    /// See [`crate::Store::write_setting`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn write_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.execute(Patience::Answer, "writing a setting", statements::SETTING_WRITE, &[&key, &value]).await?;
+        Ok(())
+    }
+
+    /// See [`crate::Store::take_lease`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn take_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let parameters: super::Parameters<'_> = &[&name, &holder, &now, &until];
+        let taken = self.execute(Patience::Answer, "taking a lease", statements::LEASE_TAKE, parameters).await?;
+        Ok(taken == 1)
+    }
+
+    /// See [`crate::Store::drop_lease`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn drop_lease(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        self.execute(Patience::Answer, "giving a lease back", statements::LEASE_DROP, &[&name, &holder]).await?;
+        Ok(())
     }
 }

@@ -15,6 +15,9 @@ pub(super) enum Statement {
     Upsert { guard: Guard, stub: bool },
     Rewrite,
     Scan,
+    Read,
+    Age,
+    Missing,
     States,
     Delete,
     DeleteBuried,
@@ -124,6 +127,9 @@ impl<'a> Builder<'a> {
             Statement::Upsert { guard, stub } => self.upsert(guard, stub),
             Statement::Rewrite => self.rewrite(),
             Statement::Scan => self.scan(),
+            Statement::Read => self.read(),
+            Statement::Age => self.age(),
+            Statement::Missing => self.missing(),
             Statement::States => self.states(),
             Statement::Delete => format!("DELETE FROM {} AS stored WHERE stored.\"id\" = ANY($1)", self.target),
             Statement::DeleteBuried => self.delete_buried(),
@@ -257,14 +263,51 @@ impl<'a> Builder<'a> {
 
     fn scan(&self) -> String {
         format!(
+            "{} WHERE stored.\"id\" > $1 AND stored.{} IS NOT NULL ORDER BY stored.\"id\" LIMIT $2",
+            self.stored_rows(),
+            self.raw
+        )
+    }
+
+    fn read(&self) -> String {
+        format!("{} WHERE stored.\"id\" = ANY($1) AND stored.{} IS NOT NULL", self.stored_rows(), self.raw)
+    }
+
+    fn stored_rows(&self) -> String {
+        format!(
             "SELECT stored.\"id\", coalesce(stored.{}, ''), {}, coalesce(stored.{}, 0)::smallint, coalesce(stored.{}, ''), \
-             stored.{raw}::text FROM {} AS stored WHERE stored.\"id\" > $1 AND stored.{raw} IS NOT NULL ORDER BY stored.\"id\" LIMIT $2",
+             stored.{}::text FROM {} AS stored",
             self.account,
             self.stored_time(),
             self.version_rank,
             self.source_event,
+            self.raw,
             self.target,
-            raw = self.raw,
+        )
+    }
+
+    /// Rows in order of id, each with whether it lives and is older than $3. The reader looks at every row, so that one step
+    /// never reads more of the table than its limit.
+    fn age(&self) -> String {
+        let living = if self.table.column("deleted").is_some() { " AND stored.\"deleted\" IS NOT TRUE" } else { "" };
+        format!(
+            "SELECT stored.\"id\", coalesce(stored.{}, ''), {} < $3{living} FROM {} AS stored WHERE stored.\"id\" > $1 \
+             ORDER BY stored.\"id\" LIMIT $2",
+            self.account,
+            self.stored_time(),
+            self.target,
+        )
+    }
+
+    /// Scalar subqueries and no joins, as in [`Self::unless_buried`].
+    fn missing(&self) -> String {
+        format!(
+            "SELECT wanted.id FROM (SELECT unnest($1::text[]) AS id) AS wanted \
+             WHERE (SELECT true FROM {} AS stored WHERE stored.\"id\" = wanted.id) IS NULL \
+             AND (SELECT true FROM billhook.tombstones AS tombstone \
+             WHERE tombstone.table_name = {} AND tombstone.id = wanted.id) IS NULL",
+            self.target,
+            literal(&self.table.name),
         )
     }
 
@@ -347,6 +390,9 @@ pub(super) fn every_statement(table: &Table) -> Vec<Statement> {
     statements.extend([
         Statement::Rewrite,
         Statement::Scan,
+        Statement::Read,
+        Statement::Age,
+        Statement::Missing,
         Statement::States,
         Statement::Delete,
         Statement::DeleteBuried,

@@ -12,10 +12,10 @@ use super::row_parameters::{RowParameters, check_shape};
 use super::rows::version;
 use super::session::{Parameters, Patience, Session};
 use super::table_sql::{Statement, asks_for_tombstones};
-use super::{Shared, column, statements};
+use super::{Shared, column, drift, segments, statements};
 use crate::{
-    CompleteList, Contender, DirtyMark, Guard, QuarantineEntry, RowState, StoreError, StoredDelivery, Tombstone,
-    Transaction,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
+    StoredDelivery, Tombstone, Transaction,
 };
 
 /// The lock timeout lets an application's `LOCK TABLE` delay the applier but never hang it: the batch is tried again.
@@ -67,7 +67,7 @@ impl PostgresTransaction {
         }
     }
 
-    async fn query(
+    pub(super) async fn query(
         &mut self,
         operation: &'static str,
         sql: &str,
@@ -79,7 +79,7 @@ impl PostgresTransaction {
         result
     }
 
-    async fn execute(
+    pub(super) async fn execute(
         &mut self,
         operation: &'static str,
         sql: &str,
@@ -311,5 +311,19 @@ impl Transaction for PostgresTransaction {
         let parameters: Parameters<'_> = &[&sequences, &reasons, &details, &applied, &times];
         self.execute("setting deliveries aside", statements::QUARANTINE_WRITE, parameters).await?;
         Ok(())
+    }
+
+    async fn advance_segment(&mut self, advance: &Advance) -> Result<bool, StoreError> {
+        segments::advance(self, advance).await
+    }
+
+    async fn missing_rows(&mut self, table: &'static Table, ids: &[String]) -> Result<Vec<String>, StoreError> {
+        let sql = self.shared.table_sql(table, Statement::Missing)?;
+        let rows = self.query("looking for rows", &sql, &[&ids]).await?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    async fn note_drift(&mut self, finds: &[DriftFind]) -> Result<(), StoreError> {
+        drift::note(self, finds).await
     }
 }

@@ -65,6 +65,27 @@ pub(super) fn due_dirty(connection: &Connection, now: Timestamp, limit: usize) -
     rows.collect()
 }
 
+/// Puts off reading objects; later times stay.
+pub(super) fn postpone(
+    connection: &Connection,
+    objects: &[(String, String)],
+    until: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE billhook_dirty SET not_before = ?3 WHERE object = ?1 AND id = ?2 AND not_before < ?3",
+    )?;
+    let until = times::precise(until);
+    objects.iter().try_for_each(|(object, id)| statement.execute([object, id, &until]).map(|_changes| ()))
+}
+
+/// Number of marked objects by kind.
+pub(super) fn count_dirty(connection: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT object, count(DISTINCT id) FROM billhook_dirty GROUP BY object ORDER BY object")?;
+    let counted = |row: &Row<'_>| Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)));
+    statement.query_map([], counted)?.collect()
+}
+
 /// Shows deliveries in the quarantine; an older entry of the same delivery is replaced.
 pub(super) fn quarantine(connection: &Connection, entries: &[QuarantineEntry]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(

@@ -5,8 +5,8 @@ use billhook_core::table::Table;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::inbox::whole;
-use super::statements::quoted;
-use crate::{Contender, RowState, StoredRow, Tombstone};
+use super::statements::{DELETED, quoted};
+use crate::{Contender, RowState, StoredRow, Tombstone, UnseenRow, UnseenRows};
 
 /// Versions of rows. The writer is alone, so reading locks.
 pub(super) fn row_states(
@@ -23,6 +23,10 @@ pub(super) fn row_states(
     ids.iter().map(|id| statement.query_row([id], state).optional()).collect()
 }
 
+/// Everything of a row that rebuilding and comparing need.
+const STORED: &str = "SELECT id, coalesce(_account_id, ''), _version_time, _version_rank, coalesce(_source_event, ''), \
+     CAST(_raw_data AS TEXT) FROM";
+
 /// Rows in order of id, those that have a document to rebuild from.
 pub(super) fn scan(
     connection: &Connection,
@@ -31,20 +35,71 @@ pub(super) fn scan(
     limit: usize,
 ) -> rusqlite::Result<Vec<StoredRow>> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT id, coalesce(_account_id, ''), _version_time, _version_rank, coalesce(_source_event, ''), \
-         CAST(_raw_data AS TEXT) FROM {} WHERE id > ?1 AND _raw_data IS NOT NULL ORDER BY id LIMIT ?2",
+        "{STORED} {} WHERE id > ?1 AND _raw_data IS NOT NULL ORDER BY id LIMIT ?2",
         quoted(&table.name)
     ))?;
-    let rows = statement.query_map(params![after_id, whole(limit)], |row| {
-        Ok(StoredRow {
-            id: row.get(0)?,
-            account: row.get(1)?,
-            version: version(row, 2)?,
-            source_event: row.get(4)?,
-            raw: row.get(5)?,
-        })
-    })?;
-    rows.collect()
+    statement.query_map(params![after_id, whole(limit)], stored_row)?.collect()
+}
+
+/// Rows by id, those that have a document.
+pub(super) fn rows(connection: &Connection, table: &Table, ids: &[String]) -> rusqlite::Result<Vec<Option<StoredRow>>> {
+    let mut statement = connection
+        .prepare_cached(&format!("{STORED} {} WHERE id = ?1 AND _raw_data IS NOT NULL", quoted(&table.name)))?;
+    ids.iter().map(|id| statement.query_row([id], stored_row).optional()).collect()
+}
+
+fn stored_row(row: &Row<'_>) -> rusqlite::Result<StoredRow> {
+    Ok(StoredRow {
+        id: row.get(0)?,
+        account: row.get(1)?,
+        version: version(row, 2)?,
+        source_event: row.get(4)?,
+        raw: row.get(5)?,
+    })
+}
+
+/// Looks at rows in order of id for those that live and are older than a time.
+pub(super) fn unseen(
+    connection: &Connection,
+    table: &Table,
+    version_before: i64,
+    after_id: &str,
+    limit: usize,
+) -> rusqlite::Result<UnseenRows> {
+    let living = if table.column(DELETED).is_some() { " AND deleted IS NOT true" } else { "" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, coalesce(_account_id, ''), (_version_time IS NULL OR _version_time < ?3){living} FROM {} \
+         WHERE id > ?1 ORDER BY id LIMIT ?2",
+        quoted(&table.name)
+    ))?;
+    let mut rows = statement.query(params![after_id, whole(limit), version_before])?;
+    let mut unseen = UnseenRows::default();
+    let (mut looked_at, mut last) = (0, None);
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        if row.get(2)? {
+            unseen.rows.push(UnseenRow { id: id.clone(), account: row.get(1)? });
+        }
+        (looked_at, last) = (looked_at + 1, Some(id));
+    }
+    unseen.next_after = last.filter(|_| looked_at >= limit);
+    Ok(unseen)
+}
+
+/// Of these ids, those that have neither a row nor a tombstone.
+pub(super) fn missing(connection: &Connection, table: &Table, ids: &[String]) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT 1 FROM {} WHERE id = ?1 \
+         UNION ALL SELECT 1 FROM billhook_tombstones WHERE table_name = ?2 AND id = ?1",
+        quoted(&table.name)
+    ))?;
+    let mut missing = Vec::new();
+    for id in ids {
+        if !statement.exists([id, &table.name])? {
+            missing.push(id.clone());
+        }
+    }
+    Ok(missing)
 }
 
 /// Number of rows by table. Cost: reads the smallest index of each table.

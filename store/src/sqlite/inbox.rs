@@ -143,6 +143,21 @@ pub(super) fn known(connection: &Connection, event_ids: &[String]) -> rusqlite::
     Ok(known)
 }
 
+/// Whether there is an event about an object in a stretch of time.
+pub(super) fn has_event_between(
+    connection: &Connection,
+    object_id: &str,
+    after_created: i64,
+    upto_created: i64,
+) -> rusqlite::Result<bool> {
+    // The second condition is the index's own.
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM billhook_inbox WHERE object_id = ?1 AND object_id <> '' AND created > ?2 AND created <= ?3",
+        )?
+        .exists(params![object_id, after_created, upto_created])
+}
+
 /// What lists show of a delivery. An open quarantine entry says more than "pending", so it goes first.
 const SUMMARY: &str = "SELECT sequence, event_id, event_type, object, object_id, created, received_at, \
      EXISTS (SELECT 1 FROM billhook_quarantine AS aside WHERE aside.sequence = inbox.sequence AND closed_at IS NULL), \

@@ -21,11 +21,14 @@ struct Migration {
 }
 
 /// Every step, in order.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "0001_foundation",
-    sql: include_str!("../../sql/sqlite/migrations/0001_foundation.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "0001_foundation",
+        sql: include_str!("../../sql/sqlite/migrations/0001_foundation.sql"),
+    },
+    Migration { version: 2, name: "0002_sync", sql: include_str!("../../sql/sqlite/migrations/0002_sync.sql") },
+];
 
 /// A step that the database has seen.
 struct Applied {

@@ -1,6 +1,9 @@
-//! The database's own settings.
+//! The database's own settings, and leases that one node holds at a time.
 
-use rusqlite::{Connection, OptionalExtension};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::times;
 
 /// A setting's value.
 pub(super) fn read(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
@@ -26,5 +29,31 @@ pub(super) fn write(connection: &Connection, key: &str, value: &str) -> rusqlite
              ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [key, value],
         )
+        .map(|_changes| ())
+}
+
+/// Takes or lengthens a lease; false when another holder has it.
+pub(super) fn take_lease(
+    connection: &Connection,
+    name: &str,
+    holder: &str,
+    now: Timestamp,
+    until: Timestamp,
+) -> rusqlite::Result<bool> {
+    let taken = connection
+        .prepare_cached(
+            "INSERT INTO billhook_leases AS stored (name, holder, until) VALUES (?1, ?2, ?4) ON CONFLICT (name) DO UPDATE \
+             SET holder = excluded.holder, until = excluded.until \
+             WHERE stored.holder = excluded.holder OR stored.until <= ?3",
+        )?
+        .execute(params![name, holder, times::precise(now), times::precise(until)])?;
+    Ok(taken == 1)
+}
+
+/// Gives a lease back when it is the holder's.
+pub(super) fn drop_lease(connection: &Connection, name: &str, holder: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM billhook_leases WHERE name = ?1 AND holder = ?2")?
+        .execute([name, holder])
         .map(|_changes| ())
 }

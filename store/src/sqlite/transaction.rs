@@ -9,10 +9,10 @@ use rusqlite::Connection;
 
 use super::errors::refused;
 use super::statements::Statements;
-use super::{attention, children, history, inbox, link, upsert};
+use super::{attention, children, drift, history, inbox, link, segments, upsert};
 use crate::{
-    CompleteList, Contender, DirtyMark, Guard, QuarantineEntry, RowState, StoreError, StoredDelivery, Tombstone,
-    Transaction, Work,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
+    StoredDelivery, Tombstone, Transaction, Work,
 };
 
 /// An open write transaction of the writer thread.
@@ -140,5 +140,17 @@ impl Transaction for SqliteTransaction<'_> {
 
     async fn quarantine(&mut self, entries: &[QuarantineEntry]) -> Result<(), StoreError> {
         attention::quarantine(self.connection, entries).map_err(refused("setting deliveries aside"))
+    }
+
+    async fn advance_segment(&mut self, advance: &Advance) -> Result<bool, StoreError> {
+        segments::advance(self.connection, advance).map_err(refused("advancing a segment"))
+    }
+
+    async fn missing_rows(&mut self, table: &'static Table, ids: &[String]) -> Result<Vec<String>, StoreError> {
+        history::missing(self.connection, table, ids).map_err(refused("looking for rows"))
+    }
+
+    async fn note_drift(&mut self, finds: &[DriftFind]) -> Result<(), StoreError> {
+        drift::note(self.connection, finds).map_err(refused("noting drift"))
     }
 }

@@ -61,4 +61,27 @@ on_both! {
         let due = database.store.due_dirty(at(999), 10).await.expect("read");
         assert_eq!(due, [mark("b", "thin_event", "evt_2", 100), unnamed]);
     }
+
+    async fn a_read_that_failed_is_put_off(database) {
+        let database = database.migrated().await;
+        let marks = vec![mark("a", "tie", "evt_1", 100), mark("a", "thin_event", "evt_2", 400), mark("b", "tie", "", 100)];
+        database.mark_dirty(marks).await;
+        let objects = [("thing".to_owned(), "a".to_owned()), ("thing".to_owned(), "missing".to_owned())];
+        database.store.postpone_dirty(&objects, at(300)).await.expect("written");
+        let due = async |now| {
+            let due = database.store.due_dirty(at(now), 10).await.expect("read");
+            due.iter().map(|mark| format!("{} {}", mark.id, mark.not_before.as_second())).collect::<Vec<_>>()
+        };
+        assert_eq!(due(299).await, ["b 100"]);
+        assert_eq!(due(999).await, ["b 100", "a 300", "a 400"]);
+    }
+
+    async fn marked_objects_are_counted_by_kind(database) {
+        let database = database.migrated().await;
+        let owner = DirtyMark { object: "owner".to_owned(), ..mark("a", "tie", "evt_1", 100) };
+        let twice = [mark("a", "tie", "evt_1", 100), mark("a", "thin_event", "evt_2", 100), mark("b", "tie", "", 900)];
+        database.mark_dirty(twice.into_iter().chain([owner]).collect()).await;
+        let counts = database.store.dirty_count().await.expect("counted");
+        assert_eq!(counts, [("owner".to_owned(), 1), ("thing".to_owned(), 2)]);
+    }
 }

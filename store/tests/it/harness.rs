@@ -10,8 +10,8 @@ use billhook_core::Secret;
 use billhook_core::row::Row;
 use billhook_core::table::{Orphans, Table};
 use billhook_store::{
-    CompleteList, Contender, Delivery, DirtyMark, Guard, Location, Options, PostgresLocation, QuarantineEntry, Role,
-    RowState, Store, StoreError, StoredDelivery, Tombstone, Transaction, Work,
+    Advance, CompleteList, Contender, Delivery, DirtyMark, DriftFind, Guard, Location, Options, PostgresLocation,
+    QuarantineEntry, Role, RowState, Store, StoreError, StoredDelivery, Tombstone, Transaction, Work,
 };
 use jiff::Timestamp;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
@@ -419,4 +419,17 @@ operation!(
 operation!(
     /// Sets deliveries aside.
     quarantine(entries: Vec<QuarantineEntry>) -> () = |transaction| transaction.quarantine(&entries)
+);
+operation!(
+    /// Notes a page.
+    advance(advance: Advance) -> bool = |transaction| transaction.advance_segment(&advance)
+);
+operation!(
+    /// Of these ids, those that are neither there nor buried.
+    missing_rows(table: &'static Table, ids: Vec<String>) -> Vec<String> =
+        |transaction| transaction.missing_rows(table, &ids)
+);
+operation!(
+    /// Notes finds.
+    note_drift(finds: Vec<DriftFind>) -> () = |transaction| transaction.note_drift(&finds)
 );

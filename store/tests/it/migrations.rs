@@ -109,6 +109,20 @@ on_both! {
         assert!(matches!(refused, Err(StoreError::Checksum { .. })), "{refused:?}");
     }
 
+    async fn a_database_of_the_first_release_gets_what_came_later(database) {
+        let database = database.migrated().await;
+        database.receive(&["evt_1"]).await;
+        let later = ["sync_runs", "sync_segments", "leases", "drift", "gaps", "webhook_endpoints"];
+        let drops: String = later.iter().map(|table| format!("DROP TABLE {};", database.own(table))).collect();
+        let back = format!("{drops} DELETE FROM {} WHERE version = 2", database.own("migrations"));
+        database.execute(&back, &back).await;
+        assert_eq!(state(&database).await, SchemaState::Behind(vec!["0002_sync".to_owned()]));
+        let report = database.store.migrate().await.expect("migrated");
+        assert_eq!((report.applied, report.tables_created), (vec!["0002_sync".to_owned()], 0));
+        assert_eq!(state(&database).await, SchemaState::Current);
+        assert_eq!(database.pending().await.len(), 1);
+    }
+
     async fn a_step_that_fails_leaves_nothing_of_itself(database) {
         // The name of the last table of the first step is taken.
         database.execute(

@@ -1,0 +1,1 @@
+SELECT object, count(DISTINCT id) FROM billhook.dirty GROUP BY object ORDER BY object

@@ -1,0 +1,3 @@
+SELECT number, object, id, kind, detail, previous_time, read_at, found_at, confirmed_at FROM billhook.drift
+ORDER BY number DESC
+LIMIT $1

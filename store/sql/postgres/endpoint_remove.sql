@@ -1,0 +1,1 @@
+DELETE FROM billhook.webhook_endpoints WHERE id = $1

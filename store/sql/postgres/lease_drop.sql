@@ -1,0 +1,1 @@
+DELETE FROM billhook.leases WHERE name = $1 AND holder = $2
