@@ -51,10 +51,16 @@ export async function postgres(test) {
 }
 
 /** Runs `serve`; gives its base URL once it listens. It is stopped after the test. */
-export async function serve(test, { databaseUrl, secrets }) {
-  const child = spawn(binary, ['serve', '--listen', '127.0.0.1:0'], {
+export function serve(test, { databaseUrl, secrets }) {
+  const environment = { DATABASE_URL: databaseUrl, STRIPE_WEBHOOK_SECRET: secrets.join(',') };
+  return listening(test, ['serve', '--listen', '127.0.0.1:0'], environment);
+}
+
+/** Runs a command that serves; gives its base URL once it listens. It is stopped after the test. */
+export async function listening(test, args, environment) {
+  const child = spawn(binary, args, {
     cwd: directory(test),
-    env: { PATH: process.env.PATH, DATABASE_URL: databaseUrl, STRIPE_WEBHOOK_SECRET: secrets.join(',') },
+    env: { PATH: process.env.PATH, ...environment },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const ended = new Promise((resolve) => child.on('exit', resolve));

@@ -11,7 +11,9 @@ mod prisma;
 mod quarantine;
 mod rebuild;
 mod serve;
+mod simulator;
 mod sync;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,11 @@ pub enum Command {
     /// Look at how reading from Stripe stands
     #[command(subcommand)]
     Sync(sync::Command),
+    /// Look after the webhook endpoints at Stripe
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
+    /// Run a simulated Stripe account to try things against
+    Simulator(simulator::Arguments),
     /// Show or check the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -64,6 +71,8 @@ impl Command {
             Self::Migrate => migrate::run(&configuration(resolution)?),
             Self::Backfill(arguments) => backfill::run(&arguments, &configuration(resolution)?),
             Self::Sync(command) => sync::run(&command, &configuration(resolution)?),
+            Self::Webhooks(command) => webhooks::run(&command, &configuration(resolution)?),
+            Self::Simulator(arguments) => simulator::run(&arguments, &configuration(resolution)?),
             Self::Config(command) => config::run(&command, resolution),
             Self::Doctor(arguments) => doctor::run(&arguments, resolution),
             Self::Events(command) => events::run(command, &configuration(resolution)?),
