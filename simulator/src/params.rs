@@ -184,6 +184,63 @@ fn put(at: &mut Value, steps: &[&str], value: &str) {
     }
 }
 
+/// Appends a parameter to an address, nested as forms are.
+pub(crate) fn push_query(url: &mut String, name: &str, value: &Value) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| push_query(url, &format!("{name}[{key}]"), value)),
+        Value::Array(array) => {
+            array.iter().enumerate().for_each(|(at, value)| push_query(url, &format!("{name}[{at}]"), value));
+        }
+        Value::String(text) => push_pair(url, name, text),
+        other => push_pair(url, name, &other.to_string()),
+    }
+}
+
+fn push_pair(url: &mut String, name: &str, text: &str) {
+    url.push(if url.contains('?') { '&' } else { '?' });
+    push_encoded(url, name);
+    url.push('=');
+    push_encoded(url, text);
+}
+
+fn push_encoded(url: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+/// Decodes `a=b&c=d` with percent signs and pluses. Broken escapes stay as they are; what is not UTF-8 is replaced.
+pub(crate) fn decode_pairs(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(key, value)| (decode(key), decode(value)))
+        .collect()
+}
+
+/// Decodes percent signs and pluses.
+pub(crate) fn decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let escaped = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match (byte, escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'%', Some(decoded)) => {
+                out.push(decoded);
+                rest = &after[2..];
+            }
+            (b'+', _) => out.push(b' '),
+            _ => out.push(*byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -8,6 +8,17 @@ use serde_json::Value;
 /// Where an object stands in lists: by `created`, and by the order of insertion within a second.
 pub(crate) type Place = (i64, u64);
 
+/// Whether lists leave an object out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Omission {
+    /// Every list shows it.
+    None,
+    /// Only lists that are asked for its like show it.
+    ByDefault,
+    /// No list shows it: an inline price.
+    Always,
+}
+
 /// A stored object.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -15,8 +26,8 @@ pub(crate) struct Entry {
     pub(crate) json: Bytes,
     /// What reads show in the newest version, when it differs: embedded lists cut, hidden ones left out.
     pub(crate) shown: Option<Bytes>,
-    /// Lists leave it out unless they are asked for it.
-    pub(crate) omitted: bool,
+    /// Whether lists leave it out.
+    pub(crate) omission: Omission,
     /// The object below which it is listed, when none of its properties says so.
     pub(crate) parent: Option<Box<str>>,
 }
@@ -48,6 +59,8 @@ pub(crate) struct Collection {
     places: HashMap<Box<str>, Place>,
     /// Ids that were removed, with the time.
     pub(crate) deleted: BTreeMap<Box<str>, i64>,
+    /// Those that lists leave out by default or always.
+    omitted: BTreeSet<Place>,
     /// Indexes of filters, made when a filter is first used.
     indexes: HashMap<&'static str, Index>,
 }
@@ -72,15 +85,22 @@ impl Collection {
 
     /// Adds or replaces an object. A replaced one keeps its place.
     pub(crate) fn put(&mut self, id: &str, place: Place, entry: Entry) {
-        let place = *self.places.entry(id.into()).or_insert(place);
+        let place = match self.places.get(id) {
+            Some(place) => *place,
+            None => {
+                self.places.insert(id.into(), place);
+                place
+            }
+        };
         self.deleted.remove(id);
         self.unindex(place);
+        if entry.omission != Omission::None {
+            self.omitted.insert(place);
+        }
         if !self.indexes.is_empty() {
             let value = entry.value();
             for (filter, index) in &mut self.indexes {
-                for key in indexed_values(&value, filter) {
-                    index.entry(key.into()).or_default().insert(place);
-                }
+                add(index, filter, place, &entry, &value);
             }
         }
         self.entries.insert(place, entry);
@@ -94,14 +114,25 @@ impl Collection {
         self.entries.remove(&place)
     }
 
+    /// Leaves an object out of all lists.
+    pub(crate) fn unlist(&mut self, id: &str) {
+        if let Some(place) = self.places.get(id) {
+            self.omitted.insert(*place);
+            if let Some(entry) = self.entries.get_mut(place) {
+                entry.omission = Omission::Always;
+            }
+        }
+    }
+
     fn unindex(&mut self, place: Place) {
+        self.omitted.remove(&place);
         if self.indexes.is_empty() {
             return;
         }
         let Some(entry) = self.entries.get(&place) else { return };
         let value = entry.value();
         for (filter, index) in &mut self.indexes {
-            for key in indexed_values(&value, filter) {
+            for key in indexed_values(&value, filter, entry.parent.as_deref()) {
                 if let Some(places) = index.get_mut(key) {
                     places.remove(&place);
                 }
@@ -109,27 +140,49 @@ impl Collection {
         }
     }
 
-    /// Places of the objects whose `filter` has a value. The first use of a filter makes its index.
-    pub(crate) fn indexed(&mut self, filter: &'static str, value: &str) -> Option<&BTreeSet<Place>> {
-        if !self.indexes.contains_key(filter) {
-            let mut index = Index::new();
-            for (place, entry) in &self.entries {
-                for key in indexed_values(&entry.value(), filter) {
-                    index.entry(key.into()).or_default().insert(*place);
-                }
-            }
-            self.indexes.insert(filter, index);
+    /// Makes the index of a filter, at its first use.
+    pub(crate) fn ensure_index(&mut self, filter: &'static str) {
+        if self.indexes.contains_key(filter) {
+            return;
         }
+        let mut index = Index::new();
+        for (place, entry) in &self.entries {
+            add(&mut index, filter, *place, entry, &entry.value());
+        }
+        self.indexes.insert(filter, index);
+    }
+
+    /// Places of the objects whose `filter` has a value; `None` when there are none, or no index.
+    pub(crate) fn indexed(&self, filter: &str, value: &str) -> Option<&BTreeSet<Place>> {
         self.indexes.get(filter)?.get(value)
+    }
+
+    /// Places of the objects that lists leave out.
+    pub(crate) fn omitted(&self) -> &BTreeSet<Place> {
+        &self.omitted
+    }
+}
+
+fn add(index: &mut Index, filter: &str, place: Place, entry: &Entry, value: &Value) {
+    for key in indexed_values(value, filter, entry.parent.as_deref()) {
+        match index.get_mut(key) {
+            Some(places) => places.insert(place),
+            None => index.entry(key.into()).or_default().insert(place),
+        };
     }
 }
 
 /// The ids or texts that an object has for a filter.
-pub(crate) fn indexed_values<'a>(object: &'a Value, filter: &str) -> Vec<&'a str> {
+fn indexed_values<'a>(object: &'a Value, filter: &str, parent: Option<&'a str>) -> Vec<&'a str> {
     let at = match filter {
         // An invoice's subscription moved under its parent.
         "subscription" if object["subscription"].is_null() => &object["parent"]["subscription_details"]["subscription"],
+        // The elements of a subscription, by their own ids.
+        "items" => {
+            let items = object["items"]["data"].as_array().map_or(&[][..], Vec::as_slice);
+            return items.iter().filter_map(|item| item["id"].as_str()).collect();
+        }
         _ => &object[filter],
     };
-    at.as_str().or_else(|| at["id"].as_str()).into_iter().collect()
+    at.as_str().or_else(|| at["id"].as_str()).or(parent).into_iter().collect()
 }

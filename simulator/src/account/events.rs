@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::changes::previous_attributes;
 use super::collection::{Place, parse};
 use super::{Account, Request, embedded, key_of, to_bytes};
-use crate::versions::{self, Related};
+use crate::faults::EventFault;
+use crate::versions;
+use crate::webhooks::Which;
 
 /// A snapshot event.
 #[derive(Debug, Clone)]
@@ -91,6 +93,7 @@ impl Account {
         let object_shown = object_shown.as_ref().unwrap_or(object);
         let before_shown = before.map(|before| shown(before).unwrap_or_else(|| before.clone()));
         let previous = before_shown.as_ref().map(|before| Value::Object(previous_attributes(before, object_shown)));
+        let lost = self.faults.hit_event(event_type, |fault| *fault == EventFault::NeverGenerated);
         let id = self.new_id("evt_");
         let event = Event {
             id: id.clone(),
@@ -98,7 +101,7 @@ impl Account {
             created: self.now(),
             object_id: key_of(object),
             kind,
-            generated: true,
+            generated: lost.is_empty(),
             api_version: self.default_version.clone(),
             object: to_bytes(object_shown),
             before: before_shown.as_ref().map(to_bytes),
@@ -110,20 +113,29 @@ impl Account {
         let thin_type = format!("v1.{event_type}");
         if let Some(thin) = catalogue::thin_event_types().iter().find(|thin| thin.name == thin_type) {
             let data = thin.data.then(|| json!({}));
-            self.record_thin(&thin_type, thin.related_object.then_some(object), data, Some(id.clone()));
+            let related = thin.related_object.then_some(object);
+            self.record_thin(&thin_type, related, data, Some(id.clone()), lost.is_empty());
         }
         id
     }
 
     /// Records a thin event that has no snapshot twin. `related` is the object that it is about, `data` what it carries.
     pub fn emit_thin(&mut self, event_type: &str, related: Option<&Value>, data: Option<Value>) -> String {
-        self.record_thin(event_type, related, data, None)
+        let lost = self.faults.hit_event(event_type, |fault| *fault == EventFault::NeverGenerated);
+        self.record_thin(event_type, related, data, None, lost.is_empty())
     }
 
     pub(crate) fn record(&mut self, event: Event) {
         let place = self.next_place(event.created);
+        let (event_type, generated) = (event.event_type.clone(), event.generated);
         self.log.places.insert(event.id.clone(), place);
         self.log.snapshots.insert(place, event);
+        if generated {
+            let pending = self.deliver(&event_type, Which::Snapshot(place));
+            if let Some(event) = self.log.snapshots.get_mut(&place) {
+                event.pending = pending;
+            }
+        }
     }
 
     fn record_thin(
@@ -132,6 +144,7 @@ impl Account {
         related: Option<&Value>,
         data: Option<Value>,
         snapshot_event: Option<String>,
+        generated: bool,
     ) -> String {
         let id = self.new_id("evt_");
         let related_object = related.map(|object| {
@@ -142,7 +155,7 @@ impl Account {
             id: id.clone(),
             event_type: event_type.to_owned(),
             created: self.now(),
-            generated: true,
+            generated,
             related_object,
             snapshot_event,
             data,
@@ -151,6 +164,9 @@ impl Account {
         let place = self.next_place(event.created);
         self.log.places.insert(id.clone(), place);
         self.log.thin.insert(place, event);
+        if generated {
+            self.deliver(event_type, Which::Thin(place));
+        }
         id
     }
 }
@@ -168,13 +184,13 @@ fn url_of(kind: &str, object: &Value) -> String {
 }
 
 impl Event {
-    /// The event with its data in an API version. `related` knows what older shapes say about other objects.
-    pub fn render(&self, version: &str, livemode: bool, related: &dyn Related) -> Bytes {
+    /// The event with its data in an API version. The account knows what older shapes say about other objects.
+    pub fn render(&self, version: &str, account: &Account) -> Bytes {
         let newest;
         let (object, previous) = if versions::is_newest(version) {
             (&self.object, &self.previous)
         } else {
-            newest = self.data_in(version, related);
+            newest = self.data_in(version, account);
             (&newest.0, &newest.1)
         };
         let mut out = Vec::with_capacity(object.len() + previous.as_ref().map_or(0, Bytes::len) + 400);
@@ -188,6 +204,7 @@ impl Event {
             out.extend_from_slice(br#","previous_attributes":"#);
             out.extend_from_slice(previous);
         }
+        let livemode = account.livemode();
         let (request, key) = request_of(self.request.as_ref());
         out.extend_from_slice(
             format!(
@@ -199,10 +216,10 @@ impl Event {
         Bytes::from(out)
     }
 
-    fn data_in(&self, version: &str, related: &dyn Related) -> (Bytes, Option<Bytes>) {
-        let object = versions::render(&parse(&self.object), version, related);
+    fn data_in(&self, version: &str, account: &Account) -> (Bytes, Option<Bytes>) {
+        let object = versions::render(&parse(&self.object), version, account);
         let previous = self.before.as_ref().map(|before| {
-            let before = versions::render(&parse(before), version, related);
+            let before = versions::render(&parse(before), version, account);
             to_bytes(&Value::Object(previous_attributes(&before, &object)))
         });
         (to_bytes(&object), previous)

@@ -11,24 +11,31 @@ pub(crate) mod collection;
 pub(crate) mod embedded;
 pub(crate) mod events;
 mod ids;
+pub(crate) mod keys;
 mod plain;
+mod replays;
 mod timers;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use billhook_stripe::catalogue;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::error::ApiError;
+use crate::faults::Faults;
 use crate::options::Options;
 use crate::random::Random;
-use collection::{Collection, Entry, Place};
+use crate::webhooks::{Endpoints, Queue};
+use collection::{Collection, Entry, Omission, Place};
 use timers::Timers;
 
 pub use events::{Event, ThinEvent};
+pub use keys::Permission;
 
 /// A Stripe account.
 #[derive(Debug)]
@@ -50,6 +57,12 @@ pub struct Account {
     pub(crate) business: crate::business::State,
     /// The request that is being answered: events name it as their cause.
     pub(crate) request: Option<Request>,
+    keys: Vec<keys::Key>,
+    replays: replays::Replays,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) queue: Queue,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) faults: Faults,
 }
 
 /// The request that caused an event.
@@ -67,7 +80,7 @@ impl Account {
         random.push_letters(&mut id_part, 10);
         let clock = Clock::new(options.clock);
         let shown_ms = clock.now_ms();
-        Self {
+        let mut account = Self {
             clock,
             id: format!("acct_1{id_part}SIM"),
             id_part,
@@ -81,7 +94,24 @@ impl Account {
             shown_ms,
             business: crate::business::State::default(),
             request: None,
-        }
+            keys: Vec::new(),
+            replays: replays::Replays::default(),
+            endpoints: Endpoints::new(),
+            queue: Queue::default(),
+            wake: Arc::new(Notify::new()),
+            faults: Faults::new(options.seed),
+        };
+        account.add_key(&options.key);
+        account
+    }
+
+    /// The switches of the faults.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    pub(crate) fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
     }
 
     /// The account's own id.
@@ -117,6 +147,13 @@ impl Account {
     /// A new id such as `cus_1TX5wQ…`. `prefix` includes the underscore.
     pub fn new_id(&mut self, prefix: &str) -> String {
         ids::new_id(prefix, self.now(), &self.id_part, &mut self.random)
+    }
+
+    pub(crate) fn new_request_id(&mut self) -> String {
+        let mut id = "req_".to_owned();
+        // Not from the account's own numbers: reads must not change its history.
+        self.faults.random().push_letters(&mut id, 14);
+        id
     }
 
     /// An object, embedded lists complete. Singletons and kinds without an id are found under what [`Account::insert`] says.
@@ -182,8 +219,14 @@ impl Account {
         };
         let collection = self.kinds.entry(kind).or_default();
         if let Some(place) = collection.place(id) {
-            let parent = collection.get(id).and_then(|entry| entry.parent.clone());
-            collection.put(id, place, entry_of(kind, &after, parent));
+            let mut entry = entry_of(kind, &after, None);
+            if let Some(old) = collection.get(id) {
+                entry.parent.clone_from(&old.parent);
+                if old.omission == Omission::Always {
+                    entry.omission = Omission::Always;
+                }
+            }
+            collection.put(id, place, entry);
         }
         if let Some(event) = event {
             self.emit(event, &after, Some(&before));
@@ -217,8 +260,16 @@ impl Account {
         let Some(collection) = kind_name(kind).and_then(|kind| self.kinds.get_mut(kind)) else {
             return Vec::new();
         };
+        collection.ensure_index(property);
         let places: Vec<Place> = collection.indexed(property, value).into_iter().flatten().copied().collect();
         places.iter().filter_map(|place| collection.entries.get(place)).map(Entry::value).collect()
+    }
+
+    /// Leaves an object out of all lists for good, as Stripe does with inline prices.
+    pub fn unlist(&mut self, kind: &str, id: &str) {
+        if let Some(collection) = kind_name(kind).and_then(|kind| self.kinds.get_mut(kind)) {
+            collection.unlist(id);
+        }
     }
 
     /// How many objects of a kind there are.
@@ -256,21 +307,22 @@ pub(crate) fn rfc3339(at: i64) -> String {
 
 fn entry_of(kind: &'static str, object: &Value, parent: Option<Box<str>>) -> Entry {
     let shown = embedded::shown(kind, object).map(|shown| to_bytes(&shown));
-    Entry { json: to_bytes(object), shown, omitted: is_omitted(kind, object), parent }
+    Entry { json: to_bytes(object), shown, omission: omission(kind, object), parent }
 }
 
 /// Whether lists leave an object out unless they are asked for it.
-fn is_omitted(kind: &str, object: &Value) -> bool {
-    let status = object["status"].as_str().unwrap_or_default();
-    match kind {
-        "customer" | "quote" => !object["test_clock"].is_null(),
-        "subscription" => !object["test_clock"].is_null() || status == "canceled",
+fn omission(kind: &str, object: &Value) -> Omission {
+    let under_clock = || !object["test_clock"].is_null();
+    let omitted = match kind {
+        "customer" | "quote" => under_clock(),
+        "subscription" => under_clock() || object["status"] == "canceled",
         "price" => object["active"] == false,
         "review" => object["open"] == false,
         "payment_method" => object["type"] == "custom",
         "tax_id" => object["owner"]["type"] != "self",
         _ => false,
-    }
+    };
+    if omitted { Omission::ByDefault } else { Omission::None }
 }
 
 pub(crate) fn to_bytes(value: &Value) -> Bytes {

@@ -27,9 +27,45 @@ impl Account {
         let id = self.new_id(&prefix.map_or_else(own_prefix, str::to_owned));
         object.insert("id".to_owned(), json!(id));
         object.insert("object".to_owned(), json!(kind));
-        object.insert("livemode".to_owned(), json!(self.livemode()));
-        let created = if kind.starts_with("v2.") { json!(super::rfc3339(self.now())) } else { json!(self.now()) };
-        object.insert("created".to_owned(), created);
+        if object.contains_key("livemode") {
+            object.insert("livemode".to_owned(), json!(self.livemode()));
+        }
+        if object.contains_key("created") {
+            let is_v2 = kind.starts_with("v2.");
+            let created = if is_v2 { json!(super::rfc3339(self.now())) } else { json!(self.now()) };
+            object.insert("created".to_owned(), created);
+        }
         object
+    }
+
+    /// What the one object of a kind looks like before anybody stored it.
+    pub(crate) fn plain_singleton(&mut self, kind: &str) -> Value {
+        let mut object = self.plain(kind);
+        object.remove("id");
+        if kind == "balance" {
+            for part in ["available", "pending", "connect_reserved"] {
+                object.insert(part.to_owned(), json!([]));
+            }
+        }
+        Value::Object(object)
+    }
+
+    /// The account as an object: what `GET /v1/account` shows.
+    pub(crate) fn own(&self) -> Value {
+        self.get("account", self.id()).unwrap_or_else(|| {
+            json!({
+                "id": self.id(),
+                "object": "account",
+                "business_type": "company",
+                "charges_enabled": true,
+                "country": "US",
+                "default_currency": "usd",
+                "details_submitted": true,
+                "email": "owner@simulator.example",
+                "metadata": {},
+                "payouts_enabled": true,
+                "type": "standard",
+            })
+        })
     }
 }

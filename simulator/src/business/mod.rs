@@ -1,6 +1,6 @@
 //! What happens in the account when somebody writes to it, and when time passes.
 //!
-//! Every write is a function in [`ROUTES`]. Objects are JSON, complete from the templates in `shapes.json`; what the objects do not
+//! Every write is a function in one of the tables of [`routes`]. Objects are JSON, complete from the templates in `shapes.json`; what the objects do not
 //! hold is in [`State`]. Whatever changes an object that has events emits one in the same second, so that the last event about an object
 //! shows its state.
 
@@ -31,6 +31,11 @@ mod take;
 mod test_cards;
 mod timing;
 
+use serde_json::Value;
+
+use crate::account::Account;
+use crate::error::ApiError;
+use crate::params::Params;
 use crate::routes::WriteRoute;
 
 pub use shapes::templates;
@@ -59,4 +64,10 @@ pub fn routes() -> impl Iterator<Item = &'static WriteRoute> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// What `POST /_simulator/<name>` does, for names that the simulator itself does not know. `None` for unknown ones.
+pub fn control(account: &mut Account, name: &str, params: &Params) -> Option<Result<Value, ApiError>> {
+    let _ = (account, name, params);
+    None
 }
