@@ -1,1 +1,2 @@
 //! The simulator against Stripe's rules.
+mod business_life;
