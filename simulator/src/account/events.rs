@@ -10,7 +10,7 @@ use super::changes::previous_attributes;
 use super::collection::{Place, parse};
 use super::{Account, Request, embedded, key_of, to_bytes};
 use crate::faults::EventFault;
-use crate::versions;
+use crate::versions::{self, Related};
 use crate::webhooks::Which;
 
 /// A snapshot event.
@@ -92,6 +92,11 @@ impl Account {
     /// Records an event about an object in its present state (newest shape, embedded lists complete), with what it was before for
     /// `*.updated`; lists and delivers it, together with its thin twin where the type has one. Returns its id.
     pub fn emit(&mut self, event_type: &str, object: &Value, before: Option<&Value>) -> String {
+        self.emit_at(self.now(), event_type, object, before)
+    }
+
+    /// Like [`Account::emit`], for a history that is filled afterwards.
+    pub(crate) fn emit_at(&mut self, at: i64, event_type: &str, object: &Value, before: Option<&Value>) -> String {
         let kind = object["object"].as_str().unwrap_or_default().to_owned();
         let shown = |object: &Value| embedded::shown(&kind, object);
         let object_shown = shown(object);
@@ -99,11 +104,11 @@ impl Account {
         let before_shown = before.map(|before| shown(before).unwrap_or_else(|| before.clone()));
         let previous = before_shown.as_ref().map(|before| Value::Object(previous_attributes(before, object_shown)));
         let lost = self.faults.hit_event(event_type, |fault| *fault == EventFault::NeverGenerated);
-        let id = self.new_id("evt_");
+        let id = self.new_id_at("evt_", at);
         let event = Event {
             id: id.clone(),
             event_type: event_type.to_owned(),
-            created: self.now(),
+            created: at,
             object_id: key_of(object),
             kind,
             generated: lost.is_empty(),
@@ -189,13 +194,13 @@ fn url_of(kind: &str, object: &Value) -> String {
 }
 
 impl Event {
-    /// The event with its data in an API version. The account knows what older shapes say about other objects.
-    pub fn render(&self, version: &str, account: &Account) -> Bytes {
+    /// The event with its data in an API version. `related` knows what older shapes say about other objects.
+    pub fn render(&self, version: &str, livemode: bool, related: &dyn Related) -> Bytes {
         let newest;
         let (object, previous) = if versions::is_newest(version) {
             (&self.object, &self.previous)
         } else {
-            newest = self.data_in(version, account);
+            newest = self.data_in(version, related);
             (&newest.0, &newest.1)
         };
         let mut out = Vec::with_capacity(object.len() + previous.as_ref().map_or(0, Bytes::len) + 400);
@@ -209,7 +214,6 @@ impl Event {
             out.extend_from_slice(br#","previous_attributes":"#);
             out.extend_from_slice(previous);
         }
-        let livemode = account.livemode();
         let (request, key) = request_of(self.request.as_ref());
         out.extend_from_slice(
             format!(
@@ -221,10 +225,10 @@ impl Event {
         Bytes::from(out)
     }
 
-    fn data_in(&self, version: &str, account: &Account) -> (Bytes, Option<Bytes>) {
-        let object = versions::render(&parse(&self.object), version, account);
+    fn data_in(&self, version: &str, related: &dyn Related) -> (Bytes, Option<Bytes>) {
+        let object = versions::render(&parse(&self.object), version, related);
         let previous = self.before.as_ref().map(|before| {
-            let before = versions::render(&parse(before), version, account);
+            let before = versions::render(&parse(before), version, related);
             to_bytes(&Value::Object(previous_attributes(&before, &object)))
         });
         (to_bytes(&object), previous)

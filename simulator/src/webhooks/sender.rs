@@ -67,12 +67,13 @@ fn write(account: &Account, delivery: &Delivery) -> Option<Letter> {
     if endpoint["status"] != "enabled" {
         return None;
     }
+    let livemode = account.livemode();
     let body = match delivery.event {
         Which::Snapshot(place) => {
             let event = account.log.snapshots.get(&place)?;
-            event.render(endpoint["api_version"].as_str().unwrap_or(&event.api_version), account)
+            event.render(endpoint["api_version"].as_str().unwrap_or(&event.api_version), livemode, account)
         }
-        Which::Thin(place) => to_bytes(&account.log.thin.get(&place)?.render(account.livemode())),
+        Which::Thin(place) => to_bytes(&account.log.thin.get(&place)?.render(livemode)),
     };
     let secrets = account.endpoints.get(&delivery.endpoint)?.active_secrets();
     let signature = sign::header(&secrets, wall_ms().div_euclid(1_000), &body);
