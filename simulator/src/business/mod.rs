@@ -1,12 +1,15 @@
 //! What happens in the account when somebody writes to it, and when time passes.
 //!
-//! Every write is a function in [`ROUTES`]. Objects are JSON, complete from the templates in `shapes.json`; what the objects do not
+//! Every write is a function in one of the tables of [`routes`]. Objects are JSON, complete from the templates in `shapes.json`; what the objects do not
 //! hold is in [`State`]. Whatever changes an object that has events emits one in the same second, so that the last event about an object
 //! shows its state.
 
 mod balance;
 mod calendar;
+mod call;
 mod charge;
+mod checkout;
+mod credit_note;
 mod customer;
 mod discount;
 mod dispute;
@@ -23,12 +26,15 @@ mod product;
 mod radar;
 mod record;
 mod refund;
+mod schedule;
 mod setup_intent;
 mod shapes;
 mod state;
 mod subscription;
 mod take;
+mod tax;
 mod test_cards;
+mod test_clock;
 mod timing;
 
 use serde_json::Value;
@@ -38,6 +44,8 @@ use crate::error::ApiError;
 use crate::params::Params;
 use crate::routes::WriteRoute;
 
+pub use call::call;
+pub use checkout::complete as complete_checkout;
 pub use shapes::templates;
 pub use state::State;
 
@@ -48,6 +56,8 @@ pub fn routes() -> impl Iterator<Item = &'static WriteRoute> {
         discount::ROUTES,
         dispute::ROUTES,
         charge::ROUTES,
+        checkout::ROUTES,
+        credit_note::ROUTES,
         entitlement::ROUTES,
         invoice::ROUTES,
         invoice::ITEM_ROUTES,
@@ -58,9 +68,12 @@ pub fn routes() -> impl Iterator<Item = &'static WriteRoute> {
         product::ROUTES,
         radar::ROUTES,
         refund::ROUTES,
+        schedule::ROUTES,
         setup_intent::ROUTES,
         subscription::ROUTES,
         subscription::ITEM_ROUTES,
+        tax::ROUTES,
+        test_clock::ROUTES,
     ]
     .into_iter()
     .flatten()

@@ -52,6 +52,8 @@ pub struct State {
     pub(crate) features_of_product: HashMap<String, Vec<String>>,
     /// Active entitlements of a customer.
     pub(crate) entitlements: HashMap<String, Vec<String>>,
+    /// `subscription_data` of Checkout sessions.
+    pub(crate) subscription_data: HashMap<String, serde_json::Map<String, Value>>,
     /// Test clocks by id.
     pub(crate) clocks: BTreeMap<String, TestClock>,
 }

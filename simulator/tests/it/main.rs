@@ -11,3 +11,4 @@ mod omissions;
 mod paging;
 mod seeds;
 mod writes;
+mod business_life;
