@@ -28,12 +28,8 @@ pub fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow::Resu
     logging::start(&configuration.log);
     database::block_on(async {
         let stopped = signals::listen().context("listen for signals")?;
-        let options = Options {
-            listen: arguments.at,
-            seed: arguments.seed,
-            key: arguments.key.clone(),
-            ..Options::default()
-        };
+        let options =
+            Options { listen: arguments.at, seed: arguments.seed, key: arguments.key.clone(), ..Options::default() };
         let simulator = tokio::task::spawn_blocking(move || Simulator::start(options)).await??;
         let address = simulator.address();
         tracing::info!(%address, "listening: a simulated Stripe account; use it as the API's base URL");

@@ -111,9 +111,10 @@ async fn list(endpoints: &Endpoints, json: bool) -> anyhow::Result<()> {
 }
 
 async fn create(endpoints: &Endpoints, configuration: &Configuration) -> anyhow::Result<()> {
-    let url = configuration.public_url.as_deref().ok_or_else(|| {
-        Hinted::new("where Stripe reaches this server is not known", "set --public-url https://…")
-    })?;
+    let url = configuration
+        .public_url
+        .as_deref()
+        .ok_or_else(|| Hinted::new("where Stripe reaches this server is not known", "set --public-url https://…"))?;
     told(&endpoints.ensure(url, &configuration.stripe.api_version).await.context("make the webhook endpoint")?)
 }
 

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking and says on stderr what it skips"
 )]
 
+mod endpoints;
 mod harness;
 mod law;
 mod objects;

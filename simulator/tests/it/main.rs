@@ -1,6 +1,7 @@
 //! The simulator against Stripe's rules.
 
 mod account;
+mod business_life;
 mod client;
 mod deliveries;
 mod errors;
@@ -11,4 +12,3 @@ mod omissions;
 mod paging;
 mod seeds;
 mod writes;
-mod business_life;
