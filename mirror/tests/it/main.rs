@@ -5,7 +5,9 @@
     reason = "a test fails by panicking and says on stderr what it skips"
 )]
 
+mod equal_catch_up;
 mod harness;
 mod law;
 mod objects;
 mod reread;
+mod world;
