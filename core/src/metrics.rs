@@ -76,6 +76,14 @@ pub struct Metrics {
     pub clock_skew_seconds: Gauge,
     /// Open HTTP connections.
     pub http_connections: Gauge,
+    /// Pages of Stripe's lists that were read.
+    pub sync_pages: Counter,
+    /// Segments of sync runs that this process is reading.
+    pub sync_segments: Gauge,
+    /// What went wrong while lists were read, by reason.
+    pub sync_failures: Family<Reason, Counter>,
+    /// Objects that were to be read again, by what became of them: `settled`, `arrived`, `postponed` or `dropped`.
+    pub rereads: Family<Outcome, Counter>,
 }
 
 impl Default for Metrics {
@@ -113,6 +121,10 @@ impl Metrics {
             field_mismatches: Family::default(),
             clock_skew_seconds: Gauge::default(),
             http_connections: Gauge::default(),
+            sync_pages: Counter::default(),
+            sync_segments: Gauge::default(),
+            sync_failures: Family::default(),
+            rereads: Family::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -147,6 +159,10 @@ impl Metrics {
             m.clock_skew_seconds.clone(),
         );
         registry.register("http_connections", "Open HTTP connections", m.http_connections.clone());
+        registry.register("sync_pages", "Pages of Stripe's lists that were read", m.sync_pages.clone());
+        registry.register("sync_segments", "Segments this process is reading", m.sync_segments.clone());
+        registry.register("sync_failures", "Failures of reading lists, by reason", m.sync_failures.clone());
+        registry.register("rereads", "Objects to read again, by what became of them", m.rereads.clone());
         Self { registry, ..metrics }
     }
 
