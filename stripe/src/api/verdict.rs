@@ -145,11 +145,7 @@ fn of_redirect(received: &Received, mut failure: Failure) -> Judged {
     let target = target.map_or_else(|| "another path".to_owned(), |host| bounded(host, NAME_CHARACTERS_MAX));
     failure.message =
         format!("redirected to {target}, which Stripe never does; check the base URL and what is in between");
-    Judged {
-        verdict: Verdict::Final(unavailable(failure)),
-        learned: Learned::Nothing,
-        outcome: "redirected",
-    }
+    Judged { verdict: Verdict::Final(unavailable(failure)), learned: Learned::Nothing, outcome: "redirected" }
 }
 
 /// `{"error": {…}}`.
