@@ -7,6 +7,7 @@ pub mod business;
 mod clock;
 mod error;
 mod faults;
+mod fill;
 mod http;
 mod mutate;
 mod options;

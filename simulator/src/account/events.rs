@@ -87,6 +87,11 @@ impl Account {
     /// Records an event about an object in its present state (newest shape, embedded lists complete), with what it was before for
     /// `*.updated`; lists and delivers it, together with its thin twin where the type has one. Returns its id.
     pub fn emit(&mut self, event_type: &str, object: &Value, before: Option<&Value>) -> String {
+        self.emit_at(self.now(), event_type, object, before)
+    }
+
+    /// Like [`Account::emit`], for a history that is filled afterwards.
+    pub(crate) fn emit_at(&mut self, at: i64, event_type: &str, object: &Value, before: Option<&Value>) -> String {
         let kind = object["object"].as_str().unwrap_or_default().to_owned();
         let shown = |object: &Value| embedded::shown(&kind, object);
         let object_shown = shown(object);
@@ -94,11 +99,11 @@ impl Account {
         let before_shown = before.map(|before| shown(before).unwrap_or_else(|| before.clone()));
         let previous = before_shown.as_ref().map(|before| Value::Object(previous_attributes(before, object_shown)));
         let lost = self.faults.hit_event(event_type, |fault| *fault == EventFault::NeverGenerated);
-        let id = self.new_id("evt_");
+        let id = self.new_id_at("evt_", at);
         let event = Event {
             id: id.clone(),
             event_type: event_type.to_owned(),
-            created: self.now(),
+            created: at,
             object_id: key_of(object),
             kind,
             generated: lost.is_empty(),

@@ -146,6 +146,11 @@ impl Account {
         ids::new_id(prefix, self.now(), &self.id_part, &mut self.random)
     }
 
+    /// A new id of an object that was made at `created`.
+    pub(crate) fn new_id_at(&mut self, prefix: &str, created: i64) -> String {
+        ids::new_id(prefix, created, &self.id_part, &mut self.random)
+    }
+
     pub(crate) fn new_request_id(&mut self) -> String {
         let mut id = "req_".to_owned();
         // Not from the account's own numbers: reads must not change its history.
@@ -192,6 +197,28 @@ impl Account {
             self.emit(event, &object, None);
         }
         key
+    }
+
+    /// Stores an object that is written already, in the newest shape and listed by every list, without an event.
+    pub(crate) fn insert_written(
+        &mut self,
+        kind: &'static str,
+        id: &str,
+        created: i64,
+        json: Bytes,
+        shown: Option<Bytes>,
+    ) {
+        let place = self.next_place(created);
+        let entry = Entry { json, shown, omission: Omission::None, parent: None };
+        self.kinds.entry(kind).or_default().put(id, place, entry);
+    }
+
+    /// The ids of a kind, oldest first.
+    pub fn ids(&self, kind: &str) -> Vec<String> {
+        let Some(collection) = self.kinds.get(kind) else { return Vec::new() };
+        let mut ids: Vec<(Place, &str)> = collection.ids().map(|(id, place)| (place, id)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id.to_owned()).collect()
     }
 
     /// Changes an object and emits `event` with its `previous_attributes`; without a real change there is no event. Returns the

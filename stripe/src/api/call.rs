@@ -79,7 +79,8 @@ enum Refusal {
 impl Client {
     pub(super) fn new(options: ApiOptions, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Self, ApiError> {
         let base = Base::parse(&options.base)?;
-        let gate = Gate::new(options.key, Duration::from_millis(options.limits.key_look_ms))?;
+        let look_every = Duration::from_millis(options.limits.key_look_ms);
+        let gate = Gate::new(options.key, look_every, Arc::clone(&metrics))?;
         let limiter = Limiter::new(options.requests_per_second, gate.livemode(), BACKGROUND_REQUESTS_PER_SECOND);
         Ok(Self {
             transport: Transport::new(&base, options.limits)?,
@@ -193,10 +194,14 @@ impl Client {
         }
         if !self.gate.is_paused() {
             // One resource or one account may be refused with the status that a bad key has.
-            if self.key_works().await {
+            let works = self.key_works().await;
+            if self.gate.current().1 != generation {
+                return Refusal::Again;
+            }
+            if works {
                 return Refusal::OnlyThis;
             }
-            self.gate.pause(failure, &self.observer.metrics);
+            self.gate.pause(failure);
             tokio::spawn(watch(Arc::downgrade(self)));
         }
         Refusal::Paused
@@ -274,19 +279,19 @@ async fn watch(client: Weak<Client>) {
         let Some(look_ms) = client.upgrade().map(|client| client.limits.key_look_ms) else { return };
         tokio::time::sleep(Duration::from_millis(look_ms)).await;
         let Some(client) = client.upgrade() else { return };
-        let is_good = match client.gate.look().await {
-            Look::Changed => true,
-            look => {
-                client.gate.explain(if let Look::Unusable(why) = &look { Some(why) } else { None });
-                let is_due = probed_at.elapsed() >= Duration::from_millis(client.limits.key_probe_ms);
-                if is_due {
-                    probed_at = Instant::now();
-                }
-                is_due && client.key_works().await
+        // A new key ends the pause by itself, here or where a request found it.
+        if let Look::Unusable(why) = client.gate.look().await {
+            client.gate.explain(Some(&why));
+        } else {
+            client.gate.explain(None);
+        }
+        if client.gate.is_paused() && probed_at.elapsed() >= Duration::from_millis(client.limits.key_probe_ms) {
+            probed_at = Instant::now();
+            if client.key_works().await {
+                client.gate.resume();
             }
-        };
-        if is_good {
-            client.gate.resume(&client.observer.metrics);
+        }
+        if !client.gate.is_paused() {
             return;
         }
     }

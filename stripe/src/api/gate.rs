@@ -1,6 +1,6 @@
 //! The key in use, and the pause while Stripe refuses it.
 
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use billhook_core::Secret;
@@ -12,9 +12,9 @@ use super::key::Key;
 use super::{ApiError, ApiKey, ApiState, Failure};
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Gate {
     source: ApiKey,
+    metrics: Arc<Metrics>,
     look_every: Duration,
     current: RwLock<Current>,
     looked_at: Mutex<Instant>,
@@ -44,10 +44,11 @@ pub(super) enum Look {
 }
 
 impl Gate {
-    pub(super) fn new(source: ApiKey, look_every: Duration) -> Result<Self, ApiError> {
+    pub(super) fn new(source: ApiKey, look_every: Duration, metrics: Arc<Metrics>) -> Result<Self, ApiError> {
         let key = Key::read(&source).map_err(ApiError::Configuration)?;
         Ok(Self {
             source,
+            metrics,
             look_every,
             current: RwLock::new(Current { key, generation: 0 }),
             looked_at: Mutex::new(Instant::now()),
@@ -101,7 +102,7 @@ impl Gate {
         }
     }
 
-    /// Takes up another key when its file has one.
+    /// Takes up another key when its file has one; a pause ends with that.
     pub(super) async fn look(&self) -> Look {
         if matches!(self.source, ApiKey::Fixed(_)) {
             return Look::Same;
@@ -126,16 +127,18 @@ impl Gate {
             );
         }
         *current = Current { key, generation: current.generation + 1 };
+        drop(current);
         tracing::info!("the Stripe API key was read anew from its file");
+        self.resume();
         Look::Changed
     }
 
     /// Stops all requests and says so once.
-    pub(super) fn pause(&self, failure: &Failure, metrics: &Metrics) {
+    pub(super) fn pause(&self, failure: &Failure) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(failure.clone()));
         let message = self.message(failure, None);
         tracing::error!(%message, "requests to Stripe are paused");
-        metrics.api_paused.set(1);
+        self.metrics.api_paused.set(1);
         self.state.send_replace(ApiState::Paused { message });
     }
 
@@ -154,10 +157,13 @@ impl Gate {
     }
 
     /// Lets requests go on.
-    pub(super) fn resume(&self, metrics: &Metrics) {
-        tracing::info!("requests to Stripe go on");
-        metrics.api_paused.set(0);
-        self.state.send_replace(ApiState::Working);
+    pub(super) fn resume(&self) {
+        let was_paused =
+            self.state.send_if_modified(|state| std::mem::replace(state, ApiState::Working) != ApiState::Working);
+        if was_paused {
+            self.metrics.api_paused.set(0);
+            tracing::info!("requests to Stripe go on");
+        }
     }
 
     fn message(&self, failure: &Failure, unusable: Option<&str>) -> String {
@@ -169,5 +175,11 @@ impl Gate {
         };
         let unusable = unusable.map(|why| format!(" ({why})")).unwrap_or_default();
         format!("Stripe refuses the API key: {failure}. All requests wait. To go on, {todo}{unusable}")
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Gate").field("source", &self.source).field("state", &*self.state.borrow()).finish()
     }
 }
