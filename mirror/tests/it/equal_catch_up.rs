@@ -1,6 +1,7 @@
 //! Catch-up: what was not delivered arrives by Stripe's own lists, once and unchanged.
 
 use billhook_mirror::equal::CatchUp;
+use billhook_simulator::versions::Alone;
 use billhook_simulator::{ApiFault, EndpointOptions, EventFault, Limit};
 use billhook_store::{DirtyMark, EventFilter};
 use jiff::Timestamp;
@@ -48,7 +49,7 @@ fn an_event_is_kept_as_stripe_lists_it_and_known_from_its_delivery() {
     in_each_world(async |world: World| {
         world.at_stripe(|account| customer(account, "Zoë \u{1F600}", Some("customer.created")));
         let event = world.stripe.oracle().events()[0].clone();
-        let rendered = event.render(&event.api_version, false);
+        let rendered = event.render(&event.api_version, false, &Alone);
         let mut catch_up = CatchUp::new(world.parts.clone());
         assert_eq!(world.catch_up(&mut catch_up).await.new, 1);
         let stored = world.mirror.store.event(&event.id).await.unwrap().unwrap();
@@ -57,7 +58,7 @@ fn an_event_is_kept_as_stripe_lists_it_and_known_from_its_delivery() {
 
         world.at_stripe(|account| customer(account, "two", Some("customer.created")));
         let event = world.stripe.oracle().events()[1].clone();
-        let delivered: Value = serde_json::from_slice(&event.render(&event.api_version, false)).unwrap();
+        let delivered: Value = serde_json::from_slice(&event.render(&event.api_version, false, &Alone)).unwrap();
         world.mirror.deliver(&[delivered]).await;
         assert_eq!(world.catch_up(&mut catch_up).await.new, 0, "it was delivered");
     });
@@ -94,7 +95,10 @@ fn without_a_cursor_it_begins_at_the_newest_event_there_is() {
     in_each_world(async |world: World| {
         world.at_stripe(|account| customer(account, "delivered", Some("customer.created")));
         let event = world.stripe.oracle().events()[0].clone();
-        world.mirror.deliver(&[serde_json::from_slice(&event.render(&event.api_version, false)).unwrap()]).await;
+        world
+            .mirror
+            .deliver(&[serde_json::from_slice(&event.render(&event.api_version, false, &Alone)).unwrap()])
+            .await;
         for _ in 0..20 {
             world.advance(86_400);
             world.at_stripe(|account| customer(account, "missed", Some("customer.created")));
@@ -197,7 +201,8 @@ fn a_thin_event_and_its_snapshot_have_one_effect_in_any_order() {
             let oracle = world.stripe.oracle();
             let (snapshot, thin) = (&oracle.events()[0], &oracle.thin_events()[0]);
             assert_eq!(thin.snapshot_event.as_deref(), Some(snapshot.id.as_str()));
-            let snapshot: Value = serde_json::from_slice(&snapshot.render(&snapshot.api_version, false)).unwrap();
+            let snapshot: Value =
+                serde_json::from_slice(&snapshot.render(&snapshot.api_version, false, &Alone)).unwrap();
             let thin = thin.render(false);
             let mut catch_up = CatchUp::new(world.parts.clone());
             if thin_first {
