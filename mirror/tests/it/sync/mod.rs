@@ -40,7 +40,9 @@ impl Stripe {
     }
 
     pub fn with(options: Options) -> Self {
-        let simulator = Simulator::start(options).expect("the simulator starts");
+        // It makes a runtime of its own, which no thread of another one may.
+        let started = std::thread::spawn(|| Simulator::start(options)).join();
+        let simulator = started.expect("no panic").expect("the simulator starts");
         Self { simulator, metrics: Arc::default() }
     }
 
