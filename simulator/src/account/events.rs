@@ -10,7 +10,7 @@ use super::changes::previous_attributes;
 use super::collection::{Place, parse};
 use super::{Account, Request, embedded, key_of, to_bytes};
 use crate::faults::EventFault;
-use crate::versions;
+use crate::versions::{self, Related};
 use crate::webhooks::Which;
 
 /// A snapshot event.
@@ -189,13 +189,13 @@ fn url_of(kind: &str, object: &Value) -> String {
 }
 
 impl Event {
-    /// The event with its data in an API version.
-    pub fn render(&self, version: &str, livemode: bool) -> Bytes {
+    /// The event with its data in an API version. `related` knows what older shapes say about other objects.
+    pub fn render(&self, version: &str, livemode: bool, related: &dyn Related) -> Bytes {
         let newest;
         let (object, previous) = if versions::is_newest(version) {
             (&self.object, &self.previous)
         } else {
-            newest = self.data_in(version);
+            newest = self.data_in(version, related);
             (&newest.0, &newest.1)
         };
         let mut out = Vec::with_capacity(object.len() + previous.as_ref().map_or(0, Bytes::len) + 400);
@@ -220,10 +220,10 @@ impl Event {
         Bytes::from(out)
     }
 
-    fn data_in(&self, version: &str) -> (Bytes, Option<Bytes>) {
-        let object = versions::render(&parse(&self.object), &self.kind, version);
+    fn data_in(&self, version: &str, related: &dyn Related) -> (Bytes, Option<Bytes>) {
+        let object = versions::render(&parse(&self.object), version, related);
         let previous = self.before.as_ref().map(|before| {
-            let before = versions::render(&parse(before), &self.kind, version);
+            let before = versions::render(&parse(before), version, related);
             to_bytes(&Value::Object(previous_attributes(&before, &object)))
         });
         (to_bytes(&object), previous)

@@ -53,6 +53,8 @@ pub struct Account {
     sequence: u64,
     timers: Timers,
     shown_ms: i64,
+    /// What the business remembers besides the objects.
+    pub(crate) business: crate::business::State,
     /// The request that is being answered: events name it as their cause.
     pub(crate) request: Option<Request>,
     keys: Vec<keys::Key>,
@@ -90,6 +92,7 @@ impl Account {
             sequence: 0,
             timers: Timers::default(),
             shown_ms,
+            business: crate::business::State::default(),
             request: None,
             keys: Vec::new(),
             replays: replays::Replays::default(),

@@ -32,7 +32,7 @@ struct Line {
 
 /// All routes; of those that match, the first wins: literal segments stand before braces.
 static LINES: LazyLock<Vec<Line>> = LazyLock::new(|| {
-    let writes = business::ROUTES.iter().chain(webhooks::ROUTES);
+    let writes = business::routes().chain(webhooks::ROUTES);
     let mut lines: Vec<Line> = writes.map(|route| line(route.method, route.path, Target::Write(route))).collect();
     lines.extend(READ_ROUTES.iter().map(|route| line(Method::Get, &route.path, Target::Read(route))));
     let braces = |line: &Line| line.segments.iter().map(|segment| segment.starts_with('{')).collect::<Vec<bool>>();

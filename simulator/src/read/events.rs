@@ -18,7 +18,7 @@ pub(crate) fn retrieve(account: &Account, id: &str) -> Result<Bytes, ApiError> {
     let oldest = account.now() - RETENTION_SECONDS;
     let event = account.log.snapshot(id).filter(|event| event.generated && event.created >= oldest);
     event
-        .map(|event| event.render(&event.api_version, account.livemode()))
+        .map(|event| event.render(&event.api_version, account.livemode(), account))
         .ok_or_else(|| ApiError::no_such("event", id, "id"))
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn list(account: &Account, request: &ListRequest<'_>) -> Result<Bytes
     if query.is_ascending() {
         found.reverse();
     }
-    let render = |event: &&Event| event.render(&event.api_version, account.livemode());
+    let render = |event: &&Event| event.render(&event.api_version, account.livemode(), account);
     let mut items: Vec<Bytes> = found.iter().map(render).collect();
     let has_more = shape(&mut items, has_more, request.faults);
     Ok(list_body(&items, has_more, request.path))

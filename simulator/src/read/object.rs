@@ -98,7 +98,7 @@ pub(crate) fn in_version(account: &mut Account, object: Value, version: &str) ->
             object[embedded.property] = list;
         }
     }
-    if versions::is_newest(version) { object } else { versions::render(&object, kind, version) }
+    if versions::is_newest(version) { object } else { versions::render(&object, version, account) }
 }
 
 fn has_composed(kind: &str) -> bool {

@@ -71,7 +71,7 @@ fn write(account: &Account, delivery: &Delivery) -> Option<Letter> {
     let body = match delivery.event {
         Which::Snapshot(place) => {
             let event = account.log.snapshots.get(&place)?;
-            event.render(endpoint["api_version"].as_str().unwrap_or(&event.api_version), livemode)
+            event.render(endpoint["api_version"].as_str().unwrap_or(&event.api_version), livemode, account)
         }
         Which::Thin(place) => to_bytes(&account.log.thin.get(&place)?.render(livemode)),
     };
