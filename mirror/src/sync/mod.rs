@@ -3,6 +3,7 @@
 //! A *run* reads one kind and one window of `created`. It consists of *segments*, each a part of one list with a cursor that is
 //! committed together with the rows of its pages; whoever holds a segment's lease walks it, on any node, from where it stands.
 
+mod complete;
 mod fetch;
 mod guard;
 mod mode;
@@ -14,6 +15,7 @@ mod rules;
 pub mod runs;
 mod shared;
 pub mod single;
+mod source;
 mod split;
 pub mod streams;
 mod syncer;
@@ -22,5 +24,6 @@ mod window;
 mod writer;
 
 pub use mode::{ModeError, check_mode};
+pub use source::{ApiSource, SourceOptions};
 pub use syncer::{SyncOptions, Syncer};
 pub use window::{CreatedFilter, Window};

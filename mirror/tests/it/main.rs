@@ -11,3 +11,4 @@ mod law;
 mod objects;
 mod reread;
 mod world;
+mod sync;
