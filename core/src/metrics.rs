@@ -93,6 +93,14 @@ pub struct Metrics {
     pub gaps: Counter,
     /// Objects that differed from Stripe although no event told of a change, by kind.
     pub drift_found: Family<ObjectKind, Counter>,
+    /// Pages of Stripe's lists that were read.
+    pub sync_pages: Counter,
+    /// Segments of sync runs that this process is reading.
+    pub sync_segments: Gauge,
+    /// What went wrong while lists were read, by reason.
+    pub sync_failures: Family<Reason, Counter>,
+    /// Objects that were to be read again, by what became of them: `settled`, `arrived`, `postponed` or `dropped`.
+    pub rereads: Family<Outcome, Counter>,
     /// Requests to Stripe's API, each attempt counted, by outcome: `answered`, `refused`, `rate_limited`, `key_refused`,
     /// `server_error`, `connection`, `timeout`, `incomplete`, `unusable`, `redirected`, `too_large`.
     pub api_requests: Family<Outcome, Counter>,
@@ -148,6 +156,10 @@ impl Metrics {
             catch_up_events: Family::default(),
             gaps: Counter::default(),
             drift_found: Family::default(),
+            sync_pages: Counter::default(),
+            sync_segments: Gauge::default(),
+            sync_failures: Family::default(),
+            rereads: Family::default(),
             api_requests: Family::default(),
             api_retries: Counter::default(),
             api_rate_limited: Counter::default(),
@@ -198,6 +210,10 @@ impl Metrics {
         registry.register("catch_up_events", "Events read from Stripe's own lists", m.catch_up_events.clone());
         registry.register("gaps", "Stretches of time whose events were gone", m.gaps.clone());
         registry.register("drift_found", "Objects that differed from Stripe without an event", m.drift_found.clone());
+        registry.register("sync_pages", "Pages of Stripe's lists that were read", m.sync_pages.clone());
+        registry.register("sync_segments", "Segments this process is reading", m.sync_segments.clone());
+        registry.register("sync_failures", "Failures of reading lists, by reason", m.sync_failures.clone());
+        registry.register("rereads", "Objects to read again, by what became of them", m.rereads.clone());
         m.register_api(&mut registry);
         Self { registry, ..metrics }
     }

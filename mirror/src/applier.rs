@@ -3,14 +3,12 @@
 //! A lane takes what is queued for it, interprets it, and applies it in one transaction. What memory had no room for, what a
 //! crash left behind and what another node did not finish is read back from the database's queue.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use billhook_core::Clock;
-use billhook_core::metrics::{Metrics, Outcome, Reason as ReasonLabel, TableName};
+use billhook_core::metrics::{Metrics, Outcome, Reason as ReasonLabel};
 use billhook_store::{Delivery, Store, StoreError, StoredDelivery};
-use billhook_stripe::catalogue;
 use billhook_stripe::envelope::Envelope;
 use jiff::SignedDuration;
 use tokio::sync::Notify;
@@ -215,23 +213,13 @@ impl Shared {
     }
 
     fn observe(&self, outcome: &ApplyOutcome) {
-        let (metrics, tables) = (&self.metrics, catalogue::tables());
+        let metrics = &self.metrics;
         let now = self.clock.now();
         for received_at in &outcome.applied {
             metrics.apply_lag_seconds.observe(now.duration_since(*received_at).as_secs_f64().max(0.0));
         }
         metrics.applied.inc_by(outcome.applied.len() as u64);
-        let count = |family: &prometheus_client::metrics::family::Family<TableName, _>,
-                     counts: &HashMap<usize, u64>| {
-            for (&table, &count) in counts {
-                let counter: &prometheus_client::metrics::counter::Counter =
-                    &family.get_or_create(&TableName { table: &tables[table].name });
-                counter.inc_by(count);
-            }
-        };
-        count(&metrics.rows_written, &outcome.rows_written);
-        count(&metrics.stale_ignored, &outcome.stale);
-        count(&metrics.field_mismatches, &outcome.mismatches);
+        outcome.count(metrics);
         metrics.ties.get_or_create(&Outcome { outcome: "decided" }).inc_by(outcome.ties_decided);
         metrics.ties.get_or_create(&Outcome { outcome: "dirty" }).inc_by(outcome.ties_dirty);
         for reason in &outcome.quarantined {

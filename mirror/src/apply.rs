@@ -5,10 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use billhook_core::metrics::{Metrics, TableName};
 use billhook_core::row::Row;
 use billhook_core::table::{OnDelete, Table};
 use billhook_store::{DirtyMark, Guard, QuarantineEntry, RowState, StoreError, Tombstone, Transaction, Work};
+use billhook_stripe::catalogue;
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 
 use crate::children::Families;
 use crate::interpret::{Change, Interpreted, Meaning, Policy, read_after};
@@ -44,6 +48,21 @@ pub struct ApplyOutcome {
     pub quarantined: Vec<Reason>,
     /// Fields that did not fit, by position of the table.
     pub mismatches: HashMap<usize, u64>,
+}
+
+impl ApplyOutcome {
+    /// Counts the rows.
+    pub(crate) fn count(&self, metrics: &Metrics) {
+        let tables = catalogue::tables();
+        let count = |family: &Family<TableName, Counter>, counts: &HashMap<usize, u64>| {
+            for (&table, &count) in counts {
+                family.get_or_create(&TableName { table: &tables[table].name }).inc_by(count);
+            }
+        };
+        count(&metrics.rows_written, &self.rows_written);
+        count(&metrics.stale_ignored, &self.stale);
+        count(&metrics.field_mismatches, &self.mismatches);
+    }
 }
 
 impl Work for ApplyBatch {
@@ -266,7 +285,7 @@ impl Step {
     pub(crate) async fn finish<T: Transaction>(&mut self, transaction: &mut T) -> Result<(), StoreError> {
         let families = std::mem::take(&mut self.families);
         families.write(transaction, &mut self.outcome, &mut self.written).await?;
-        let tables = billhook_stripe::catalogue::tables();
+        let tables = catalogue::tables();
         for (&table, ids) in &self.written {
             transaction.link(&tables[table], &distinct(ids.iter().cloned())).await?;
         }

@@ -86,9 +86,8 @@ impl<'a> Elements<'a> {
 
     pub(super) fn facts(&self, stream: &Stream, texts: &Texts<'_>) -> Facts {
         let present = || self.elements.iter().flatten().map(|(_, fields)| fields);
-        let created = |property| {
-            present().map(|fields| fields.get(property)?.get().parse().ok()).collect::<Option<Vec<i64>>>()
-        };
+        let created =
+            |property| present().map(|fields| fields.get(property)?.get().parse().ok()).collect::<Option<Vec<i64>>>();
         Facts {
             ids: present().filter_map(|fields| fields.text("id")).map(Cow::into_owned).collect(),
             created: stream.created_property.and_then(created).unwrap_or_default(),
@@ -103,7 +102,8 @@ impl<'a> Elements<'a> {
         let mut projected = ProjectedPage { changes: Vec::with_capacity(self.elements.len()), skipped: Vec::new() };
         for (position, element) in self.elements.iter().enumerate() {
             match element.as_ref().ok_or_else(|| "not storable".to_owned()).and_then(|(text, fields)| {
-                page.change(text, fields).ok_or_else(|| fields.text("id").unwrap_or("without an id".into()).into_owned())
+                page.change(text, fields)
+                    .ok_or_else(|| fields.text("id").unwrap_or("without an id".into()).into_owned())
             }) {
                 Ok(change) => projected.changes.push(change),
                 Err(what) => projected.skipped.push(format!("element {position} ({what})")),

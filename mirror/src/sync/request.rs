@@ -56,6 +56,9 @@ pub(super) struct Cursor {
     /// For lists below parents: the parent that is being read, or, with an empty position, that was read last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<String>,
+    /// For lists below parents: the last parent that is to be read; `None` when there is no last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<String>,
     #[serde(flatten)]
     pub(super) position: Position,
 }
@@ -169,7 +172,10 @@ mod tests {
         let (customers, methods) = (streams::named("customer").unwrap(), streams::named("payment_method").unwrap());
         let position = Position::behind(&["a".into(), "b".into()], Some(70), None);
         let resumed = position.without_cursor(customers).unwrap();
-        assert_eq!(ask("customer", Window { gte: None, lt: Some(90) }, &resumed, None), "/v1/customers?limit=100&created[lt]=71");
+        assert_eq!(
+            ask("customer", Window { gte: None, lt: Some(90) }, &resumed, None),
+            "/v1/customers?limit=100&created[lt]=71"
+        );
         let position = Position { low: None, ..position };
         let before = position.without_cursor(methods).unwrap();
         assert_eq!(before.after, ["a"]);
@@ -181,7 +187,7 @@ mod tests {
     #[test]
     fn a_cursor_survives_being_stored() {
         let position = Position::behind(&["a\"b".into()], Some(70), None);
-        let cursor = Cursor { parent: Some("cus_1".into()), position };
+        let cursor = Cursor { parent: Some("cus_1".into()), until: None, position };
         assert_eq!(Cursor::parse(&cursor.text()), cursor);
         assert_eq!(Cursor::parse(""), Cursor::default());
         assert_eq!(Cursor::parse("{\"from\":\"a newer program\"}"), Cursor::default());

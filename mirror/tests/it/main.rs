@@ -6,7 +6,10 @@
 )]
 
 mod endpoints;
+mod equal_catch_up;
 mod harness;
 mod law;
 mod objects;
 mod reread;
+mod sync;
+mod world;

@@ -240,10 +240,9 @@ impl Client {
 
     fn answer(&self, call: &Call<'_>, received: Received) -> Answer {
         let date = verdict::date(&received.headers).unwrap_or_else(|| self.observer.clock.now());
-        let round_trip = received.round_trip.as_nanos().div_ceil(1_000_000_000);
         Answer {
+            read_at: received.read_at(date),
             body: received.body,
-            read_at: date.as_second().saturating_sub(i64::try_from(round_trip).unwrap_or(i64::MAX)),
             request_id: verdict::request_id(&received.headers),
             date: date.as_second(),
             path: bare_path(call.path).to_owned(),

@@ -17,6 +17,8 @@ pub struct Failure {
     pub code: Option<String>,
     /// The parameter that Stripe complains about.
     pub param: Option<String>,
+    /// A time by Stripe's clock that is not later than what the answer tells, as [`super::Answer::read_at`]; when there was one.
+    pub read_at: Option<i64>,
     /// What Stripe says, or what went wrong on the way.
     pub message: String,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use billhook_core::Secret;
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use rustls::{ClientConfig, RootCertStore};
@@ -40,6 +41,14 @@ pub(super) struct Received {
     pub(super) body: Bytes,
     /// From asking to the answer's head.
     pub(super) round_trip: Duration,
+}
+
+impl Received {
+    /// A second of Stripe's clock that is not later than what the answer tells: its `Date` less the round trip, rounded down.
+    pub(super) fn read_at(&self, date: Timestamp) -> i64 {
+        let round_trip = self.round_trip.as_nanos().div_ceil(1_000_000_000);
+        date.as_second().saturating_sub(i64::try_from(round_trip).unwrap_or(i64::MAX))
+    }
 }
 
 /// Why there is no whole answer.

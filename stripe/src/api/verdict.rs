@@ -94,6 +94,7 @@ pub(super) fn of_broken(broken: Broken, mut failure: Failure) -> Judged {
 pub(super) fn of_received(received: &Received, mut failure: Failure) -> Judged {
     failure.status = Some(received.status);
     failure.request_id = request_id(&received.headers);
+    failure.read_at = date(&received.headers).map(|date| received.read_at(date));
     match received.status {
         200..=299 => of_success(received, failure),
         300..=399 => of_redirect(received, failure),
