@@ -76,6 +76,27 @@ pub struct Metrics {
     pub clock_skew_seconds: Gauge,
     /// Open HTTP connections.
     pub http_connections: Gauge,
+    /// Pages of Stripe's lists that were read.
+    pub sync_pages: Counter,
+    /// Segments of sync runs that this process is reading.
+    pub sync_segments: Gauge,
+    /// What went wrong while lists were read, by reason.
+    pub sync_failures: Family<Reason, Counter>,
+    /// Objects that were to be read again, by what became of them: `settled`, `arrived`, `postponed` or `dropped`.
+    pub rereads: Family<Outcome, Counter>,
+    /// Requests to Stripe's API, each attempt counted, by outcome: `answered`, `refused`, `rate_limited`, `key_refused`,
+    /// `server_error`, `connection`, `timeout`, `incomplete`, `unusable`, `redirected`, `too_large`.
+    pub api_requests: Family<Outcome, Counter>,
+    /// Attempts that followed a failed one.
+    pub api_retries: Counter,
+    /// Attempts that Stripe turned away for their rate or number.
+    pub api_rate_limited: Counter,
+    /// 1 while Stripe refuses the key and all requests wait, else 0.
+    pub api_paused: Gauge,
+    /// Duration of one attempt from asking to the last byte of its answer, in seconds.
+    pub api_request_seconds: Histogram,
+    /// Our clock minus Stripe's, in seconds, at the latest answer of its API.
+    pub api_clock_skew_seconds: Gauge,
 }
 
 impl Default for Metrics {
@@ -113,6 +134,16 @@ impl Metrics {
             field_mismatches: Family::default(),
             clock_skew_seconds: Gauge::default(),
             http_connections: Gauge::default(),
+            sync_pages: Counter::default(),
+            sync_segments: Gauge::default(),
+            sync_failures: Family::default(),
+            rereads: Family::default(),
+            api_requests: Family::default(),
+            api_retries: Counter::default(),
+            api_rate_limited: Counter::default(),
+            api_paused: Gauge::default(),
+            api_request_seconds: seconds(),
+            api_clock_skew_seconds: Gauge::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -147,7 +178,31 @@ impl Metrics {
             m.clock_skew_seconds.clone(),
         );
         registry.register("http_connections", "Open HTTP connections", m.http_connections.clone());
+        registry.register("sync_pages", "Pages of Stripe's lists that were read", m.sync_pages.clone());
+        registry.register("sync_segments", "Segments this process is reading", m.sync_segments.clone());
+        registry.register("sync_failures", "Failures of reading lists, by reason", m.sync_failures.clone());
+        registry.register("rereads", "Objects to read again, by what became of them", m.rereads.clone());
+        m.register_api(&mut registry);
         Self { registry, ..metrics }
+    }
+
+    fn register_api(&self, registry: &mut Registry) {
+        registry.register("api_requests", "Attempts of requests to Stripe by outcome", self.api_requests.clone());
+        registry.register("api_retries", "Attempts that followed a failed one", self.api_retries.clone());
+        registry.register("api_rate_limited", "Attempts turned away for their rate", self.api_rate_limited.clone());
+        registry.register("api_paused", "1 while Stripe refuses the key", self.api_paused.clone());
+        registry.register_with_unit(
+            "api_request",
+            "Duration of an attempt of a request to Stripe",
+            Unit::Seconds,
+            self.api_request_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "api_clock_skew",
+            "Our clock minus Stripe's at the latest answer",
+            Unit::Seconds,
+            self.api_clock_skew_seconds.clone(),
+        );
     }
 
     /// All metrics in the OpenMetrics text format.

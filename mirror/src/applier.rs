@@ -3,21 +3,19 @@
 //! A lane takes what is queued for it, interprets it, and applies it in one transaction. What memory had no room for, what a
 //! crash left behind and what another node did not finish is read back from the database's queue.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use billhook_core::Clock;
-use billhook_core::metrics::{Metrics, Outcome, Reason as ReasonLabel, TableName};
+use billhook_core::metrics::{Metrics, Outcome, Reason as ReasonLabel};
 use billhook_store::{Store, StoreError, StoredDelivery};
-use billhook_stripe::catalogue;
 use billhook_stripe::envelope::Envelope;
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::apply::{ApplyBatch, ApplyOutcome};
-use crate::interpret::{Interpreted, Meaning, Policy, interpret};
+use crate::interpret::{Interpreted, Meaning, Policy, ReadPolicy, interpret};
 use crate::quarantine::Reason;
 use crate::queue::{Queue, lane_key};
 
@@ -34,6 +32,8 @@ pub struct ApplierOptions {
     pub livemode: Option<bool>,
     /// The account of this installation; empty when it is not configured.
     pub account: String,
+    /// What is read again from Stripe; `None` without an API key.
+    pub reads: Option<Arc<ReadPolicy>>,
 }
 
 /// A delivery on its way from the committer to its lane.
@@ -160,7 +160,11 @@ impl Shared {
     /// The mode of the database: configured, remembered, or decided by the first delivery that names one. A delivery that is
     /// refused decides nothing: one of a connected account could turn the database away from its own.
     async fn policy(&self, committed: &[Committed]) -> Result<Policy, StoreError> {
-        let mut policy = Policy { livemode: self.livemode.get().copied(), account: self.options.account.clone() };
+        let mut policy = Policy {
+            livemode: self.livemode.get().copied(),
+            account: self.options.account.clone(),
+            reads: self.options.reads.clone(),
+        };
         if policy.livemode.is_none()
             && let Some(livemode) = committed.iter().find_map(|one| deciding_mode(one, &policy))
         {
@@ -184,6 +188,7 @@ impl Shared {
             received_at: one.delivery.received_at,
             meaning: Meaning::Refused,
             shown: Some((Reason::ApplyFailed, error.to_string())),
+            doubt: None,
         };
         self.run(ApplyBatch { deliveries: vec![refused], policy: Policy::default(), now: self.clock.now() }).await
     }
@@ -195,23 +200,13 @@ impl Shared {
     }
 
     fn observe(&self, outcome: &ApplyOutcome) {
-        let (metrics, tables) = (&self.metrics, catalogue::tables());
+        let metrics = &self.metrics;
         let now = self.clock.now();
         for received_at in &outcome.applied {
             metrics.apply_lag_seconds.observe(now.duration_since(*received_at).as_secs_f64().max(0.0));
         }
         metrics.applied.inc_by(outcome.applied.len() as u64);
-        let count = |family: &prometheus_client::metrics::family::Family<TableName, _>,
-                     counts: &HashMap<usize, u64>| {
-            for (&table, &count) in counts {
-                let counter: &prometheus_client::metrics::counter::Counter =
-                    &family.get_or_create(&TableName { table: &tables[table].name });
-                counter.inc_by(count);
-            }
-        };
-        count(&metrics.rows_written, &outcome.rows_written);
-        count(&metrics.stale_ignored, &outcome.stale);
-        count(&metrics.field_mismatches, &outcome.mismatches);
+        outcome.count(metrics);
         metrics.ties.get_or_create(&Outcome { outcome: "decided" }).inc_by(outcome.ties_decided);
         metrics.ties.get_or_create(&Outcome { outcome: "dirty" }).inc_by(outcome.ties_dirty);
         for reason in &outcome.quarantined {

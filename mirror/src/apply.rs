@@ -5,15 +5,20 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use billhook_core::metrics::{Metrics, TableName};
 use billhook_core::row::Row;
 use billhook_core::table::{OnDelete, Table};
 use billhook_store::{DirtyMark, Guard, QuarantineEntry, RowState, StoreError, Tombstone, Transaction, Work};
+use billhook_stripe::catalogue;
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 
 use crate::children::Families;
 use crate::interpret::{Change, Interpreted, Meaning, Policy, read_after};
 use crate::losers;
 use crate::quarantine::Reason;
+use crate::related::Related;
 
 /// A batch of deliveries to apply in one transaction.
 #[derive(Debug)]
@@ -45,6 +50,21 @@ pub struct ApplyOutcome {
     pub mismatches: HashMap<usize, u64>,
 }
 
+impl ApplyOutcome {
+    /// Counts the rows.
+    pub(crate) fn count(&self, metrics: &Metrics) {
+        let tables = catalogue::tables();
+        let count = |family: &Family<TableName, Counter>, counts: &HashMap<usize, u64>| {
+            for (&table, &count) in counts {
+                family.get_or_create(&TableName { table: &tables[table].name }).inc_by(count);
+            }
+        };
+        count(&metrics.rows_written, &self.rows_written);
+        count(&metrics.stale_ignored, &self.stale);
+        count(&metrics.field_mismatches, &self.mismatches);
+    }
+}
+
 impl Work for ApplyBatch {
     type Output = ApplyOutcome;
 
@@ -56,6 +76,7 @@ impl Work for ApplyBatch {
         let mut thin = Vec::new();
         let mut shown = Vec::new();
         let mut settled = Vec::new();
+        let mut doubted = Vec::new();
         for delivery in self.deliveries.into_iter().filter(|delivery| claimed.contains(&delivery.sequence)) {
             step.outcome.applied.push(delivery.received_at);
             if let Some((reason, detail)) = delivery.shown {
@@ -68,6 +89,7 @@ impl Work for ApplyBatch {
                     at: step.now,
                 });
             }
+            doubted.extend(delivery.doubt);
             match delivery.meaning {
                 Meaning::Change(change) => {
                     settled.push(delivery.event_id);
@@ -86,6 +108,9 @@ impl Work for ApplyBatch {
         if !settled.is_empty() {
             // After the thin events, so that a snapshot settles a thin twin of its own batch too.
             transaction.clear_dirty_of_events(&settled).await?;
+        }
+        if !doubted.is_empty() {
+            transaction.mark_dirty(&doubted).await?;
         }
         Ok(step.outcome)
     }
@@ -116,6 +141,8 @@ pub(crate) struct Step {
     pub(crate) now: Timestamp,
     pub(crate) outcome: ApplyOutcome,
     pub(crate) families: Families,
+    /// What the written rows refer to, when that is wanted.
+    pub(crate) related: Option<Related>,
     /// Ids of the rows that were written, by position of the table.
     written: BTreeMap<usize, Vec<String>>,
 }
@@ -123,7 +150,8 @@ pub(crate) struct Step {
 impl Step {
     pub(crate) fn new(policy: Policy, now: Timestamp) -> Self {
         let (outcome, families, written) = Default::default();
-        Self { policy, now, outcome, families, written }
+        let related = policy.reads.as_ref().filter(|reads| reads.related).map(|_| Related::default());
+        Self { policy, now, outcome, families, related, written }
     }
 
     /// Applies changes in rounds, so that no statement meets an object twice: a round takes the earliest change of each.
@@ -192,6 +220,9 @@ impl Step {
         let written = self.written.entry(table.index).or_default();
         for (facts, row) in winners {
             written.push(row.id.clone());
+            if let Some(related) = &mut self.related {
+                related.add(&row);
+            }
             self.families.add(table, &row, facts.lists);
         }
         Ok(())
@@ -254,11 +285,14 @@ impl Step {
     pub(crate) async fn finish<T: Transaction>(&mut self, transaction: &mut T) -> Result<(), StoreError> {
         let families = std::mem::take(&mut self.families);
         families.write(transaction, &mut self.outcome, &mut self.written).await?;
-        let tables = billhook_stripe::catalogue::tables();
+        let tables = catalogue::tables();
         for (&table, ids) in &self.written {
             transaction.link(&tables[table], &distinct(ids.iter().cloned())).await?;
         }
-        Ok(())
+        match self.related.take() {
+            Some(related) => related.mark(transaction).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! From a delivery's bytes to what it means for the mirror. Pure: the same bytes always mean the same.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use billhook_core::row::{Rank, Version};
 use billhook_core::table::{OnDelete, Table};
 use billhook_store::{DirtyMark, StoredDelivery};
@@ -8,6 +11,7 @@ use billhook_stripe::envelope::Envelope;
 use billhook_stripe::json::sanitise;
 use jiff::Timestamp;
 
+use crate::apply::dirty;
 use crate::projection::{self, Context, NoRow, Projected};
 use crate::quarantine::Reason;
 
@@ -18,6 +22,37 @@ pub struct Policy {
     pub livemode: Option<bool>,
     /// The account of this installation, when it is configured.
     pub account: String,
+    /// What is read again from Stripe; `None` without an API key.
+    pub reads: Option<Arc<ReadPolicy>>,
+}
+
+/// Which objects are read again although an event showed them.
+#[derive(Debug, Clone, Default)]
+pub struct ReadPolicy {
+    /// Kinds whose events are only a hint (`REVALIDATE_OBJECTS_VIA_STRIPE_API`).
+    pub revalidate: HashSet<String>,
+    /// The API version of the reads. Events that another release train rendered have other shapes, so their objects are read again.
+    pub version: String,
+    /// Whether referenced objects that the mirror lacks are fetched.
+    pub related: bool,
+}
+
+impl ReadPolicy {
+    fn doubts(&self, kind: &str, api_version: Option<&str>) -> Option<&'static str> {
+        // The existing engine's name for the one kind whose own name is longer.
+        let revalidated = self.revalidate.contains(kind)
+            || (kind == "entitlements.active_entitlement_summary" && self.revalidate.contains("entitlements"));
+        if revalidated {
+            return Some("revalidate");
+        }
+        let other = |version: &str| !self.version.is_empty() && release_train(version) != release_train(&self.version);
+        api_version.is_some_and(other).then_some("api_version")
+    }
+}
+
+/// `endive` of `2026-10-28.endive`: only the head of a train breaks shapes. Older versions are trains of their own.
+fn release_train(version: &str) -> &str {
+    version.split_once('.').map_or(version, |(_, train)| train)
 }
 
 /// A state of one object on its way into its table.
@@ -57,6 +92,8 @@ pub struct Interpreted {
     pub meaning: Meaning,
     /// Why it is shown in the quarantine, and the detail.
     pub shown: Option<(Reason, String)>,
+    /// Set when the object is to be read from Stripe although the event shows it.
+    pub doubt: Option<DirtyMark>,
 }
 
 /// Seconds of 9999-12-31: the last moment both databases can show.
@@ -67,10 +104,23 @@ const READ_AFTER_SECONDS: i64 = 2;
 
 /// Interprets a delivery. `envelope` is what ingest read already; `None` makes it read again.
 pub fn interpret(delivery: &StoredDelivery, envelope: Option<&Envelope>, policy: &Policy) -> Interpreted {
-    let (meaning, shown) = match read(delivery, envelope, policy) {
-        Ok((meaning, None)) => (meaning, None),
-        Ok((meaning, Some(shown))) => (meaning, Some(shown)),
-        Err(refusal) => (Meaning::Refused, Some(refusal)),
+    let parsed;
+    let envelope = match envelope {
+        Some(envelope) => Ok(envelope),
+        None => {
+            parsed = Envelope::parse(&delivery.raw);
+            parsed.as_ref()
+        }
+    };
+    let meant = envelope
+        .or_else(|error| refuse(Reason::NotJson, error.to_string()))
+        .and_then(|envelope| Ok((envelope, read(delivery, envelope, policy)?)));
+    let (meaning, shown, doubt) = match meant {
+        Ok((envelope, (meaning, shown))) => {
+            let doubt = doubt(&meaning, envelope, policy);
+            (meaning, shown, doubt)
+        }
+        Err(refusal) => (Meaning::Refused, Some(refusal), None),
     };
     Interpreted {
         sequence: delivery.sequence,
@@ -78,28 +128,29 @@ pub fn interpret(delivery: &StoredDelivery, envelope: Option<&Envelope>, policy:
         received_at: delivery.received_at,
         meaning,
         shown,
+        doubt,
     }
 }
 
 type Shown = (Reason, String);
 
+/// Whether the object is to be read although the event shows it.
+fn doubt(meaning: &Meaning, envelope: &Envelope, policy: &Policy) -> Option<DirtyMark> {
+    let (Meaning::Change(change), Some(reads)) = (meaning, &policy.reads) else {
+        return None;
+    };
+    if change.deletes {
+        return None;
+    }
+    let reason = reads.doubts(envelope.object_kind.as_deref()?, envelope.api_version.as_deref())?;
+    Some(dirty(change.table, &change.projected.row, reason))
+}
+
 fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Shown> {
     Err((reason, detail.into()))
 }
 
-fn read(
-    delivery: &StoredDelivery,
-    envelope: Option<&Envelope>,
-    policy: &Policy,
-) -> Result<(Meaning, Option<Shown>), Shown> {
-    let parsed;
-    let envelope = match envelope {
-        Some(envelope) => envelope,
-        None => {
-            parsed = Envelope::parse(&delivery.raw).or_else(|error| refuse(Reason::NotJson, error.to_string()))?;
-            &parsed
-        }
-    };
+fn read(delivery: &StoredDelivery, envelope: &Envelope, policy: &Policy) -> Result<(Meaning, Option<Shown>), Shown> {
     if !envelope.is_thin() && envelope.object.as_deref() != Some("event") {
         return refuse(Reason::NotAnEvent, "`object` is neither \"event\" nor \"v2.core.event\"");
     }

@@ -4,7 +4,17 @@
 //! the database's guard decides. Inside one, [`resolve`] looks at all events of that second at once, so that its answer depends
 //! on the set of events and not on the order in which they arrived.
 
+use billhook_core::row::{Rank, Version};
 use serde_json::Value;
+
+/// The place of a read in the history of an object. `read_at` is the second in which it began at Stripe, at the latest.
+///
+/// The answer shows everything that happened before that second began, and perhaps some of what happened inside it. So it stands
+/// behind the events of the second before, and events of its own second stay newer: each of them describes a state that is at least
+/// as new as what the read is sure to have seen.
+pub fn read_version(read_at: i64) -> Version {
+    Version { time: read_at.saturating_sub(1), rank: Rank::Read }
+}
 
 /// One event of the deciding second.
 #[derive(Debug, Clone)]

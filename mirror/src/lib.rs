@@ -16,7 +16,9 @@ pub mod projection;
 pub mod quarantine;
 mod queue;
 pub mod rebuild;
+mod related;
 pub mod reread;
+pub mod sync;
 
 pub use applier::{Applier, ApplierOptions};
 pub use apply::{ApplyBatch, ApplyOutcome};

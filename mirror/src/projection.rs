@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use billhook_core::row::{Rank, Row, Value, Version};
 use billhook_core::table::{ChildList, Column, Expression, Key, Orphans, Segment, Source, Table};
 use billhook_stripe::catalogue;
-use serde_json::value::RawValue;
+use billhook_stripe::json::sanitise;
 
 use crate::convert::{self, Converted};
 use crate::object::{Fields, ListObject};
@@ -85,11 +85,55 @@ pub(crate) const ID_BYTES_MAX: usize = 255;
 /// When the object has no row; see [`NoRow`].
 pub fn project(table: &'static Table, object: &str, context: &Context<'_>) -> Result<Projected, NoRow> {
     let fields = Fields::parse(object).ok_or(NoRow::NotAnObject)?;
-    let id = row_id(table, &fields, context).ok_or(NoRow::MissingKey)?;
+    project_fields(table, object, &fields, context)
+}
+
+/// The same for an object whose properties are known already; `object` is their text.
+///
+/// # Errors
+/// When the object has no row.
+pub fn project_fields(
+    table: &'static Table,
+    object: &str,
+    fields: &Fields<'_>,
+    context: &Context<'_>,
+) -> Result<Projected, NoRow> {
+    let id = row_id(table, fields, context).ok_or(NoRow::MissingKey)?;
     let mut mismatches = Vec::new();
-    let row = project_row(table, object, &fields, &id, context, &mut mismatches);
-    let lists = project_lists(table, &fields, &id, context, &mut mismatches);
+    let row = project_row(table, object, fields, &id, context, &mut mismatches);
+    let lists = project_lists(table, fields, &id, context, &mut mismatches);
     Ok(Projected { row, lists, mismatches })
+}
+
+/// An embedded list that was read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompletedList {
+    /// The property of the object that holds it.
+    pub property: String,
+    /// All its elements, each a JSON object.
+    pub elements: Vec<String>,
+}
+
+/// Puts complete lists in the place of those the object shows cut off. An element without a row leaves its list incomplete.
+pub fn complete_lists(
+    table: &'static Table,
+    fields: &Fields<'_>,
+    context: &Context<'_>,
+    completed: &[CompletedList],
+    projected: &mut Projected,
+) {
+    for (position, list) in table.children.iter().enumerate() {
+        let Some(completed) = completed.iter().find(|completed| completed.property == list.property) else { continue };
+        let parent = Parent { id: &projected.row.id, list, fields };
+        let rows = completed.elements.iter().filter_map(|element| {
+            let element = sanitise(element).ok()?;
+            project_element(&element.text, parent, context, &mut projected.mismatches)
+        });
+        let rows: Vec<Row> = rows.collect();
+        let complete = rows.len() == completed.elements.len();
+        projected.lists.retain(|list| list.list != position);
+        projected.lists.push(ProjectedList { list: position, complete, truncated: false, rows });
+    }
 }
 
 fn row_id(table: &Table, fields: &Fields<'_>, context: &Context<'_>) -> Option<String> {
@@ -208,7 +252,8 @@ fn project_lists(
     for (position, list) in table.children.iter().enumerate() {
         let Some(found) = fields.get(&list.property).and_then(ListObject::parse) else { continue };
         let parent = Parent { id, list, fields };
-        let rows = found.elements.iter().filter_map(|element| project_element(element, parent, context, mismatches));
+        let rows =
+            found.elements.iter().filter_map(|element| project_element(element.get(), parent, context, mismatches));
         let rows: Vec<Row> = rows.collect();
         // An element without a row could be one that the table has under another state: then nothing may be pruned.
         let complete = found.complete && rows.len() == found.elements.len();
@@ -218,12 +263,12 @@ fn project_lists(
 }
 
 fn project_element(
-    element: &RawValue,
+    element: &str,
     parent: Parent<'_>,
     context: &Context<'_>,
     mismatches: &mut Vec<usize>,
 ) -> Option<Row> {
-    let fields = Fields::parse(element.get())?;
+    let fields = Fields::parse(element)?;
     let expected = &catalogue::tables()[parent.list.table];
     let kind = fields.text("object").unwrap_or_default();
     let table = match catalogue::table_of(&kind) {
@@ -236,7 +281,7 @@ fn project_element(
     let version = Version { time: context.version.time, rank };
     let context = Context { parent: Some(parent), version, revives: false, deletes: false, ..context.clone() };
     let id = row_id(table, &fields, &context)?;
-    Some(project_row(table, element.get(), &fields, &id, &context, mismatches))
+    Some(project_row(table, element, &fields, &id, &context, mismatches))
 }
 
 /// How one property feeds a column.

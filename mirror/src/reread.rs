@@ -3,18 +3,22 @@
 //! The law marks what events cannot decide. Whoever can read objects implements [`ObjectSource`]; [`reread`] takes the marks
 //! that are due, reads each object once, and writes what it found under the law.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
-use billhook_core::row::{Rank, Version};
 use billhook_core::table::{OnDelete, Table};
 use billhook_store::{DirtyMark, Store, StoreError, Transaction, Work};
 use billhook_stripe::catalogue;
 use billhook_stripe::json::sanitise;
-use jiff::Timestamp;
+use futures_util::StreamExt;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::Step;
 use crate::interpret::{Change, Policy};
-use crate::projection::{self, Context};
+use crate::law::read_version;
+use crate::object::Fields;
+use crate::projection::{self, CompletedList, Context};
+use crate::related;
 
 /// What reading an object gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub enum Read {
         json: String,
         /// Unix seconds.
         read_at: i64,
+        /// Embedded lists that the object shows cut off, read to their ends.
+        lists: Vec<CompletedList>,
     },
     /// Stripe says that it does not exist.
     Gone {
@@ -33,6 +39,19 @@ pub enum Read {
     },
     /// It cannot be read now; the mark stays.
     Later,
+    /// It cannot be read at all: the mark goes, because asking again would give the same answer.
+    Never(Unreadable),
+}
+
+/// Why an object cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Stripe has no request that answers with it.
+    NoPath,
+    /// The key may not read it.
+    NoPermission,
+    /// The account has no such product, or Stripe declines the request for good.
+    Refused,
 }
 
 /// Something that can read objects.
@@ -41,7 +60,40 @@ pub trait ObjectSource: Send + Sync {
     fn read(&self, object: &str, id: &str, account: &str) -> impl Future<Output = Read> + Send;
 }
 
-/// Reads every object whose mark is due, at most `limit`. Returns how many were settled.
+/// What a round of reading did, in objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reread {
+    /// Read, and written or found to be gone.
+    pub settled: usize,
+    /// Of these, those that Stripe no longer has.
+    pub gone: usize,
+    /// Not read, because they had arrived meanwhile by another way.
+    pub arrived: usize,
+    /// Put off: they could not be read now.
+    pub postponed: usize,
+    /// Given up: they cannot be read.
+    pub dropped: usize,
+}
+
+impl Reread {
+    /// Marks that are no longer due.
+    pub fn done(&self) -> usize {
+        self.settled + self.arrived + self.postponed + self.dropped
+    }
+}
+
+/// Reads at the same time: enough to hide a round trip of 200 ms within the default rate.
+const READS_IN_FLIGHT: usize = 8;
+
+/// Objects written in one transaction.
+const WRITTEN_AT_ONCE: usize = 32;
+
+/// How long an object that could not be read is put off, in seconds.
+const LATER_SECONDS: i64 = 30;
+
+/// Reads every object whose mark is due, at most `limit`.
+///
+/// A mark that asks for a read later than the one that was made stays: its second was not over by Stripe's clock.
 ///
 /// # Errors
 /// When the database fails; marks that were not settled stay.
@@ -51,48 +103,126 @@ pub async fn reread(
     policy: &Policy,
     now: Timestamp,
     limit: usize,
-) -> Result<usize, StoreError> {
-    let mut settled = std::collections::HashSet::new();
-    for mark in store.due_dirty(now, limit).await? {
-        // An object may be marked for several reasons; one read settles them all.
-        let object = (mark.object.clone(), mark.id.clone());
-        if settled.contains(&object) {
-            continue;
-        }
+) -> Result<Reread, StoreError> {
+    // An object may be marked for several reasons; one read settles them all.
+    let marks: BTreeMap<(String, String), DirtyMark> = store
+        .due_dirty(now, limit)
+        .await?
+        .into_iter()
+        .map(|mark| ((mark.object.clone(), mark.id.clone()), mark))
+        .collect();
+    let (related, others): (Vec<_>, Vec<_>) = marks.into_values().partition(|mark| mark.reason == related::REASON);
+    let mut outcome = Reread::default();
+    let mut wanted = others;
+    if !related.is_empty() {
+        let looked_at = related.len();
+        let missing = store.transact(related::StillMissing(related)).await?;
+        outcome.arrived += looked_at - missing.len();
+        wanted.extend(missing);
+    }
+    let reads = futures_util::stream::iter(wanted).map(|mark| async move {
         let read = source.read(&mark.object, &mark.id, &mark.account).await;
-        if read != Read::Later {
-            store.transact(Settle { mark, read, policy: policy.clone(), now }).await?;
-            settled.insert(object);
+        (mark, read)
+    });
+    let mut reads = reads.buffer_unordered(READS_IN_FLIGHT).ready_chunks(WRITTEN_AT_ONCE);
+    while let Some(reads) = reads.next().await {
+        let later: Vec<(String, String)> =
+            reads.iter().filter(|(_, read)| *read == Read::Later).map(|(mark, _)| key(mark)).collect();
+        for (_, read) in &reads {
+            match read {
+                Read::Found { .. } => outcome.settled += 1,
+                Read::Gone { .. } => {
+                    outcome.settled += 1;
+                    outcome.gone += 1;
+                }
+                Read::Later => outcome.postponed += 1,
+                Read::Never(_) => outcome.dropped += 1,
+            }
+        }
+        store.transact(Settle { reads, policy: policy.clone(), now }).await?;
+        if !later.is_empty() {
+            let until = now.saturating_add(SignedDuration::from_secs(LATER_SECONDS)).unwrap_or(now);
+            store.postpone_dirty(&later, until).await?;
         }
     }
-    Ok(settled.len())
+    Ok(outcome)
 }
 
-struct Settle {
-    mark: DirtyMark,
-    read: Read,
-    policy: Policy,
-    now: Timestamp,
+fn key(mark: &DirtyMark) -> (String, String) {
+    (mark.object.clone(), mark.id.clone())
+}
+
+/// Writes what was read, and removes the marks it settles.
+pub(crate) struct Settle {
+    pub(crate) reads: Vec<(DirtyMark, Read)>,
+    pub(crate) policy: Policy,
+    pub(crate) now: Timestamp,
 }
 
 impl Work for Settle {
     type Output = ();
 
     async fn run<T: Transaction>(self, transaction: &mut T) -> Result<(), StoreError> {
-        let Self { mark, read, policy, now } = self;
-        let table = catalogue::table_of(&mark.object).unwrap_or_else(catalogue::other_objects);
-        let (json, read_at) = match read {
-            Read::Found { json, read_at } => (json, read_at),
-            Read::Gone { read_at } => (stub(&mark), read_at),
-            Read::Later => return Ok(()),
-        };
+        let Self { reads, policy, now } = self;
         let mut step = Step::new(policy, now);
-        if let Some(change) = change(table, &mark, &json, read_at) {
-            step.changes(transaction, vec![change]).await?;
-            step.finish(transaction).await?;
+        let mut changes = Vec::new();
+        let mut settled = Vec::new();
+        for (mark, read) in reads {
+            let table = catalogue::table_of(&mark.object).unwrap_or_else(catalogue::other_objects);
+            match read {
+                Read::Found { json, read_at, lists } => {
+                    changes.extend(change(table, &mark, &json, read_at, &lists));
+                    settled.push((key(&mark), read_at));
+                }
+                Read::Gone { read_at } => {
+                    if table.on_delete == OnDelete::Keep {
+                        remove(transaction, table, &mark.id, read_at).await?;
+                    } else {
+                        changes.extend(change(table, &mark, &stub(&mark), read_at, &[]));
+                    }
+                    settled.push((key(&mark), read_at));
+                }
+                Read::Later => {}
+                Read::Never(_) => settled.push((key(&mark), i64::MAX)),
+            }
         }
-        transaction.clear_dirty(&[(mark.object, mark.id)]).await
+        // First the marks: what the law marks anew below is meant to stay.
+        clear(transaction, settled).await?;
+        step.changes(transaction, changes).await?;
+        step.finish(transaction).await
     }
+}
+
+/// A mark of a second is settled by a read of the next one; [`crate::interpret::read_after`] adds one more.
+const SETTLED_BEFORE_SECONDS: i64 = 1;
+
+/// Removes marks whose second was over by Stripe's clock when their object was read.
+async fn clear<T: Transaction>(transaction: &mut T, settled: Vec<((String, String), i64)>) -> Result<(), StoreError> {
+    let mut by_time: BTreeMap<i64, Vec<(String, String)>> = BTreeMap::new();
+    for (object, read_at) in settled {
+        by_time.entry(read_at).or_default().push(object);
+    }
+    for (read_at, objects) in by_time {
+        let until = read_at.saturating_add(SETTLED_BEFORE_SECONDS);
+        let until = Timestamp::from_second(until).unwrap_or(Timestamp::MAX);
+        transaction.clear_dirty(&objects, until).await?;
+    }
+    Ok(())
+}
+
+/// Objects of these kinds cannot be deleted at Stripe one by one; they vanish with a test clock, or with all test data.
+async fn remove<T: Transaction>(
+    transaction: &mut T,
+    table: &'static Table,
+    id: &str,
+    read_at: i64,
+) -> Result<(), StoreError> {
+    let ids = [id.to_owned()];
+    let state = transaction.row_states(table, &ids).await?.pop().flatten();
+    if state.is_some_and(|state| state.version <= read_version(read_at)) {
+        transaction.delete_rows(table, &ids).await?;
+    }
+    Ok(())
 }
 
 /// What Stripe answers for a deleted object of a kind whose deletions leave a stub.
@@ -100,19 +230,32 @@ fn stub(mark: &DirtyMark) -> String {
     serde_json::json!({ "id": mark.id, "object": mark.object, "deleted": true }).to_string()
 }
 
-fn change(table: &'static Table, mark: &DirtyMark, json: &str, read_at: i64) -> Option<Change> {
+fn change(
+    table: &'static Table,
+    mark: &DirtyMark,
+    json: &str,
+    read_at: i64,
+    lists: &[CompletedList],
+) -> Option<Change> {
     let sanitised = sanitise(json).ok()?;
-    let says_deleted = serde_json::from_str::<serde_json::Value>(&sanitised.text)
-        .is_ok_and(|object| object.get("deleted") == Some(&serde_json::Value::Bool(true)));
-    let deletes = says_deleted && table.on_delete != OnDelete::Keep;
+    let fields = Fields::parse(&sanitised.text)?;
+    let deletes = table.on_delete != OnDelete::Keep && says_deleted(&fields);
     let context = Context {
         account: &mark.account,
-        version: Version { time: read_at, rank: Rank::Read },
+        version: read_version(read_at),
         source_event: "",
         revives: !deletes,
         deletes,
         parent: None,
     };
-    let projected = projection::project(table, &sanitised.text, &context).ok()?;
+    let mut projected = projection::project_fields(table, &sanitised.text, &fields, &context).ok()?;
+    projection::complete_lists(table, &fields, &context, lists, &mut projected);
+    // Whoever read the object went as far as it could: marking it again would ask the same question without end.
+    projected.lists.iter_mut().for_each(|list| list.truncated = false);
     Some(Change { table, projected, deletes })
+}
+
+/// Whether Stripe says that the object is deleted: `{"id": …, "deleted": true}`.
+pub(crate) fn says_deleted(fields: &Fields<'_>) -> bool {
+    fields.get("deleted").is_some_and(|deleted| deleted.get() == "true")
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use billhook_core::row::Row;
 use billhook_core::table::{Orphans, Table};
+use jiff::Timestamp;
 
 use crate::{
     Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
@@ -125,8 +126,13 @@ pub trait Transaction: Send {
     /// Marks objects for reading them again; a mark that is there keeps the later `not_before`.
     fn mark_dirty(&mut self, marks: &[DirtyMark]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Removes marks by kind and id.
-    fn clear_dirty(&mut self, objects: &[(String, String)]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Removes marks by kind and id whose `not_before` is not later than `until`: later ones ask for another read than the one
+    /// that was made.
+    fn clear_dirty(
+        &mut self,
+        objects: &[(String, String)],
+        until: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes marks that were caused by these events: a snapshot event settles its thin twin.
     fn clear_dirty_of_events(&mut self, event_ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;

@@ -1,5 +1,7 @@
-//! Stripe on the wire: signatures, event envelopes, hostile JSON, and the catalogue of everything Stripe sends. Knows no SQL.
+//! Stripe on the wire: signatures, event envelopes, hostile JSON, the catalogue of everything Stripe sends, and the client of
+//! its API. Knows no SQL.
 
+pub mod api;
 pub mod catalogue;
 pub mod envelope;
 pub mod json;

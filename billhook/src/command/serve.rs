@@ -180,6 +180,7 @@ fn applier_options(configuration: &Configuration) -> ApplierOptions {
         memory_bytes_max: configuration.apply.memory_bytes_max,
         livemode: configuration.stripe.mode.map(|mode| mode == Mode::Live),
         account: configuration.stripe.account.clone().unwrap_or_default(),
+        reads: None,
     }
 }
 

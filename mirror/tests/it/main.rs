@@ -9,3 +9,4 @@ mod harness;
 mod law;
 mod objects;
 mod reread;
+mod sync;

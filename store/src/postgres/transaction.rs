@@ -289,10 +289,10 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
-    async fn clear_dirty(&mut self, objects: &[(String, String)]) -> Result<(), StoreError> {
+    async fn clear_dirty(&mut self, objects: &[(String, String)], until: jiff::Timestamp) -> Result<(), StoreError> {
         let kinds = Array::text(objects.iter().map(|(object, _)| Some(object.as_str())));
         let ids = Array::text(objects.iter().map(|(_, id)| Some(id.as_str())));
-        self.execute("clearing marks", statements::DIRTY_CLEAR, &[&kinds, &ids]).await?;
+        self.execute("clearing marks", statements::DIRTY_CLEAR, &[&kinds, &ids, &until]).await?;
         Ok(())
     }
 

@@ -32,10 +32,16 @@ pub(super) fn mark_dirty(connection: &Connection, marks: &[DirtyMark]) -> rusqli
     Ok(())
 }
 
-/// Removes marks by kind and id.
-pub(super) fn clear_dirty(connection: &Connection, objects: &[(String, String)]) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached("DELETE FROM billhook_dirty WHERE object = ?1 AND id = ?2")?;
-    objects.iter().try_for_each(|(object, id)| statement.execute([object, id]).map(|_changes| ()))
+/// Removes marks by kind and id that were due at `until`.
+pub(super) fn clear_dirty(
+    connection: &Connection,
+    objects: &[(String, String)],
+    until: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare_cached("DELETE FROM billhook_dirty WHERE object = ?1 AND id = ?2 AND not_before <= ?3")?;
+    let until = times::precise(until);
+    objects.iter().try_for_each(|(object, id)| statement.execute(params![object, id, until]).map(|_changes| ()))
 }
 
 /// Removes marks by the event that caused them.

@@ -130,8 +130,8 @@ impl Transaction for SqliteTransaction<'_> {
         attention::mark_dirty(self.connection, marks).map_err(refused("marking objects"))
     }
 
-    async fn clear_dirty(&mut self, objects: &[(String, String)]) -> Result<(), StoreError> {
-        attention::clear_dirty(self.connection, objects).map_err(refused("clearing marks"))
+    async fn clear_dirty(&mut self, objects: &[(String, String)], until: jiff::Timestamp) -> Result<(), StoreError> {
+        attention::clear_dirty(self.connection, objects, until).map_err(refused("clearing marks"))
     }
 
     async fn clear_dirty_of_events(&mut self, event_ids: &[String]) -> Result<(), StoreError> {

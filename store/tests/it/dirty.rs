@@ -48,7 +48,10 @@ on_both! {
         let database = database.migrated().await;
         let other = DirtyMark { object: "owner".to_owned(), ..mark("a", "tie", "evt_1", 100) };
         database.mark_dirty(vec![mark("a", "tie", "evt_1", 100), other.clone()]).await;
-        database.clear_dirty(vec![("thing".to_owned(), "a".to_owned()), ("thing".to_owned(), "missing".to_owned())]).await;
+        let objects = vec![("thing".to_owned(), "a".to_owned()), ("thing".to_owned(), "missing".to_owned())];
+        database.clear_dirty(objects.clone(), at(99)).await;
+        assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read").len(), 2, "they ask for a later read");
+        database.clear_dirty(objects, at(100)).await;
         assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read"), [other]);
     }
 

@@ -410,7 +410,7 @@ operation!(
 );
 operation!(
     /// Clears marks by object.
-    clear_dirty(objects: Vec<(String, String)>) -> () = |transaction| transaction.clear_dirty(&objects)
+    clear_dirty(objects: Vec<(String, String)>, until: Timestamp) -> () = |transaction| transaction.clear_dirty(&objects, until)
 );
 operation!(
     /// Clears marks by event.

@@ -65,7 +65,7 @@ on_both! {
             };
             database.mark_dirty(vec![mark.clone()]).await;
             assert_eq!(database.store.due_dirty(at(10), 10).await.expect("read"), [mark]);
-            database.clear_dirty(vec![("thing".to_owned(), (*value).to_owned())]).await;
+            database.clear_dirty(vec![("thing".to_owned(), (*value).to_owned())], Timestamp::MAX).await;
             assert_eq!(database.store.pin_setting(&format!("key {value}"), value).await.expect("written"), *value);
         }
     }
