@@ -47,7 +47,8 @@ fn print_a_life() {
     .unwrap();
     let _ = (sub, sub2);
     for event in account.events() {
-        let body: serde_json::Value = serde_json::from_slice(&event.render("2026-10-28.endive", false, &account)).unwrap();
+        let body: serde_json::Value =
+            serde_json::from_slice(&event.render("2026-10-28.endive", false, &account)).unwrap();
         println!(
             "{} {} {} {}",
             event.created - 1_767_225_600,
