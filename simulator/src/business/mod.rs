@@ -5,18 +5,19 @@
 //! shows its state.
 
 mod balance;
-mod calendar;
+pub(crate) mod calendar;
 mod call;
 mod charge;
 mod checkout;
+mod control;
 mod credit_note;
 mod customer;
 mod discount;
 mod dispute;
 mod entitlement;
-mod fields;
+pub(crate) mod fields;
 mod invoice;
-mod money;
+pub(crate) mod money;
 mod payment_intent;
 mod payment_method;
 mod payout;
@@ -37,15 +38,12 @@ mod test_cards;
 mod test_clock;
 mod timing;
 
-use serde_json::Value;
-
-use crate::account::Account;
-use crate::error::ApiError;
-use crate::params::Params;
 use crate::routes::WriteRoute;
 
 pub use call::call;
 pub use checkout::complete as complete_checkout;
+pub use control::control;
+pub use dispute::{decide as decide_dispute, open as open_dispute};
 pub use shapes::templates;
 pub use state::State;
 
@@ -77,10 +75,4 @@ pub fn routes() -> impl Iterator<Item = &'static WriteRoute> {
     ]
     .into_iter()
     .flatten()
-}
-
-/// What `POST /_simulator/<name>` does, for names that the simulator itself does not know. `None` for unknown ones.
-pub fn control(account: &mut Account, name: &str, params: &Params) -> Option<Result<Value, ApiError>> {
-    let _ = (account, name, params);
-    None
 }
