@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use billhook_mirror::equal::{Parts, Reader, ReaderLease, ReaderOptions};
-use billhook_mirror::sync::{SyncOptions, Syncer};
-use billhook_stripe::api::Api;
+use billhook_mirror::interpret::{Policy, ReadPolicy};
+use billhook_mirror::sync::{ApiSource, SourceOptions, SyncOptions, Syncer};
+use billhook_store::Store;
+use billhook_stripe::api::{Api, Class};
+use billhook_web::StripeSource;
 use jiff::SignedDuration;
 
 use crate::settings::configuration::Configuration;
@@ -14,8 +17,8 @@ use crate::stripe_api;
 
 /// Backfills, catch-up, re-reads and the comparison with Stripe, while this process holds the lease.
 pub struct Reading {
-    /// The client, which requests share.
-    pub api: Api,
+    /// Stripe, as requests read single objects from it.
+    pub stripe: StripeSource,
     lease: ReaderLease,
     syncer: Syncer,
     reader: Reader,
@@ -30,6 +33,7 @@ impl Reading {
         let account = configuration.stripe.account.clone().unwrap_or_default();
         let sync = &configuration.sync;
         api.set_background_rate(f64::from(sync.reconcile_requests_per_second));
+        let stripe = source(configuration, &api, &store, Class::Interactive);
         let options = SyncOptions { parallel: sync.segments_max, account: account.clone(), ..SyncOptions::new(holder) };
         let syncer = Syncer::start(options, store, api.clone(), clock, metrics, lease.active());
         let options = ReaderOptions {
@@ -39,7 +43,7 @@ impl Reading {
             account,
         };
         let reader = Reader::start(options, parts, lease.active());
-        Self { api, lease, syncer, reader }
+        Self { stripe, lease, syncer, reader }
     }
 
     /// Lets what is being written be committed, then gives everything back.
@@ -47,6 +51,25 @@ impl Reading {
         self.reader.stop().await;
         self.syncer.stop().await;
         self.lease.stop().await;
+    }
+}
+
+/// Reads single objects as it is configured.
+pub fn source(configuration: &Configuration, api: &Api, store: &Store, class: Class) -> StripeSource {
+    let account = configuration.stripe.account.clone().unwrap_or_default();
+    let auto_expand_lists = configuration.stripe.auto_expand_lists;
+    let options = SourceOptions { account: account.clone(), auto_expand_lists, class };
+    let policy = Policy { livemode: api.livemode(), account, reads: Some(Arc::new(read_policy(configuration))) };
+    StripeSource { source: ApiSource::new(api.clone(), store.clone(), options), policy }
+}
+
+/// Which objects are read again although an event showed them.
+pub fn read_policy(configuration: &Configuration) -> ReadPolicy {
+    let stripe = &configuration.stripe;
+    ReadPolicy {
+        revalidate: stripe.revalidate_objects.iter().cloned().collect(),
+        version: stripe.api_version.clone(),
+        related: stripe.backfill_related_entities,
     }
 }
 

@@ -20,7 +20,7 @@ mod sync;
 mod webhook;
 
 pub use limits::Limits;
-pub use reads::StripeReads;
+pub use reads::{StripeReads, StripeSource};
 pub use routes::{Access, METRICS_ROUTES, ROUTES, Route, Verb};
 pub use server::{serve, serve_metrics};
 pub use state::{Database, Deliveries, State};

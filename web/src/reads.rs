@@ -3,16 +3,26 @@
 use std::sync::Arc;
 
 use billhook_core::Clock;
-use billhook_mirror::sync::names;
+use billhook_mirror::interpret::Policy;
 use billhook_mirror::sync::runs::{self, Request, StartError, StartedRun};
 use billhook_mirror::sync::single::{self, SingleError};
+use billhook_mirror::sync::{ApiSource, names};
 use billhook_store::{RunSummary, SegmentEnd, Store, StoreError};
-use billhook_stripe::api::{Api, ApiError};
+use billhook_stripe::api::ApiError;
 
 use crate::sync::{Reads, Single, SyncError, SyncRequest, Synced};
 
 /// Says what is missing when no key is configured.
 const NO_KEY: &str = "nothing can be read from Stripe without a key: set STRIPE_SECRET_KEY";
+
+/// Stripe, as one object is read from it.
+#[derive(Clone)]
+pub struct StripeSource {
+    /// Reads objects.
+    pub source: ApiSource,
+    /// What the database takes.
+    pub policy: Policy,
+}
 
 /// Reads through the database's runs and Stripe's API.
 #[derive(Clone)]
@@ -20,7 +30,7 @@ pub struct StripeReads {
     /// Where runs are written and rows read.
     pub store: Store,
     /// Stripe; `None` without a key, and then everything is answered with what is missing.
-    pub api: Option<Api>,
+    pub stripe: Option<StripeSource>,
     /// The time at which runs are asked for.
     pub clock: Arc<dyn Clock>,
     /// Whether objects that are referred to and missing are read too, when a caller does not say.
@@ -28,12 +38,12 @@ pub struct StripeReads {
 }
 
 impl StripeReads {
-    fn api(&self) -> Result<&Api, SyncError> {
-        self.api.as_ref().ok_or_else(|| SyncError::Unavailable(NO_KEY.to_owned()))
+    fn stripe(&self) -> Result<&StripeSource, SyncError> {
+        self.stripe.as_ref().ok_or_else(|| SyncError::Unavailable(NO_KEY.to_owned()))
     }
 
     async fn begin(&self, request: SyncRequest) -> Result<Vec<StartedRun>, SyncError> {
-        let livemode = self.api()?.livemode();
+        let livemode = self.stripe()?.policy.livemode;
         let request = Request {
             targets: names::resolve(&request.object).map_err(|error| SyncError::Refused(error.to_string()))?,
             window: request.window,
@@ -66,8 +76,9 @@ impl Reads for StripeReads {
     }
 
     async fn single(&self, id: &str, kind: Option<&str>) -> Result<Single, SyncError> {
-        match single::single(&self.store, self.api()?, id, kind, self.clock.now()).await {
-            Ok(read) => match read.json {
+        let StripeSource { source, policy } = self.stripe()?;
+        match single::single(&self.store, source, policy, id, kind, self.clock.now()).await {
+            Ok(read) => match read.json.filter(|_| read.found) {
                 Some(json) => Ok(Single::Stored(json)),
                 None => Err(SyncError::NotFound(format!("Stripe has no {} {id:?}", read.object))),
             },

@@ -221,7 +221,7 @@ impl Listeners {
             store: store.clone(),
             reads: StripeReads {
                 store: store.clone(),
-                api: mirror.reading.as_ref().map(|reading| reading.api.clone()),
+                stripe: mirror.reading.as_ref().map(|reading| reading.stripe.clone()),
                 clock: Arc::clone(&mirror.clock),
                 related: configuration.stripe.backfill_related_entities,
             },

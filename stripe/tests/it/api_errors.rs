@@ -79,6 +79,7 @@ async fn an_error_names_its_request_and_what_stripe_said() {
         request_id: Some("req_0".to_owned()),
         code: Some("parameter_unknown".to_owned()),
         param: Some("id".to_owned()),
+        read_at: error.failure().and_then(|failure| failure.read_at),
         message: "Received unknown parameter: id".to_owned(),
     };
     assert_eq!(error.failure(), Some(&expected));
