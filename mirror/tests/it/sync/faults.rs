@@ -69,7 +69,7 @@ fn a_deleted_cursor_of_a_list_without_times_leaves_no_gap() {
                 );
             }
         });
-        stripe.simulator.faults().api("/v1/payment_methods", ApiFault::DeleteCursor, Limit::ShareUpTo(0.7, 2));
+        stripe.simulator.faults().api("/v1/payment_methods", ApiFault::DeleteCursor, Limit::Next(4));
         assert_done(&stripe.backfill(&mirror, &["payment_method"]).await);
         let ids = super::ids(&mirror, "payment_methods").await;
         let oracle = stripe.simulator.oracle();
