@@ -186,7 +186,11 @@ fn what_somebody_broke_is_repaired() {
             WebhookEndpointChange { enabled: Some(false), ..Default::default() },
             WebhookEndpointChange { enabled_events: Some(&events), ..Default::default() },
         ] {
-            world.api.update_webhook_endpoint(&first.id, &change, &format!("{change:?}").replace(' ', "")).await.unwrap();
+            world
+                .api
+                .update_webhook_endpoint(&first.id, &change, &format!("{change:?}").replace(' ', ""))
+                .await
+                .unwrap();
             let repaired = world.ensure().await;
             assert_eq!((repaired.id.as_str(), repaired.is_repaired), (first.id.as_str(), true));
             let at_stripe = world.api.retrieve_webhook_endpoint(&first.id).await.unwrap();
@@ -267,8 +271,14 @@ fn endpoints_are_listed_and_removed() {
         let other = world.by_hand("https://shop.example.com/hooks", "2025-03-31.basil").await;
         let first = world.ensure().await;
         let second = world.endpoints.rotate().await.unwrap();
-        let mut listed: Vec<_> =
-            world.endpoints.list().await.unwrap().into_iter().map(|one| (one.id, one.standing, one.is_managed)).collect();
+        let mut listed: Vec<_> = world
+            .endpoints
+            .list()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.id, one.standing, one.is_managed))
+            .collect();
         let mut expected = vec![
             (other.id.clone(), Standing::Active, false),
             (first.id.clone(), Standing::Retiring(world.day_later()), true),
@@ -320,7 +330,17 @@ fn public_urls_are_checked() {
     ] {
         assert_eq!(delivery_url(public_url).unwrap(), expected);
     }
-    for wrong in ["", "billhook.example.com", "https://", "https:///x", "ftp://x", "https://x?y", "https://x#y", "https://u@x", "https://a b"] {
+    for wrong in [
+        "",
+        "billhook.example.com",
+        "https://",
+        "https:///x",
+        "ftp://x",
+        "https://x?y",
+        "https://x#y",
+        "https://u@x",
+        "https://a b",
+    ] {
         assert!(matches!(delivery_url(wrong), Err(EndpointError::PublicUrl(_))), "{wrong}");
     }
 }
