@@ -101,6 +101,7 @@ impl World {
             memory_bytes_max: 1 << 20,
             livemode: None,
             account: String::new(),
+            reads: None,
         };
         let applier = Applier::start(options, self.store.clone(), clock.clone(), metrics.clone());
         let options = IngestOptions {
@@ -207,7 +208,7 @@ fn what_somebody_broke_is_repaired() {
 fn an_interrupted_creation_is_completed_and_not_repeated() {
     in_each_world(async |world| {
         // Stripe makes the endpoint, and its answer never arrives.
-        world.stripe.faults().api("/v1/webhook_endpoints", ApiFault::HalfJson, Limit::times(100));
+        world.stripe.faults().api("/v1/webhook_endpoints", ApiFault::HalfJson, Limit::Next(100));
         world.stripe.faults().clear();
         let fault = cut_creations(&world);
         let error = world.endpoints.ensure(PUBLIC_URL, api_version()).await.unwrap_err();
@@ -352,7 +353,7 @@ fn every_event_is_what_is_asked_for() {
 
 /// Lets Stripe make endpoints whose answers never arrive.
 fn cut_creations(world: &World) -> u64 {
-    world.stripe.faults().api("/v1/webhook_endpoints", ApiFault::HalfJson, Limit::times(3))
+    world.stripe.faults().api("/v1/webhook_endpoints", ApiFault::HalfJson, Limit::Next(3))
 }
 
 async fn until(mut condition: impl AsyncFnMut() -> bool) {
