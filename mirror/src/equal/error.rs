@@ -25,4 +25,13 @@ pub enum EqualError {
         /// What was odd.
         reason: &'static str,
     },
+    /// A list cannot be read to its end.
+    #[error("a list could not be read to its end: {0}")]
+    Unreadable(String),
+    /// The account does not have it.
+    #[error("{0}")]
+    NotAvailable(String),
+    /// The key may not read it.
+    #[error("{0}")]
+    NoPermission(String),
 }

@@ -15,17 +15,24 @@ use crate::interpret::Change;
 /// Most bytes of the names in a find.
 const DETAIL_BYTES_MAX: usize = 500;
 
+/// What is known of a read besides its objects.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// The API version of the read.
+    pub(crate) version: String,
+    /// The last second, by Stripe's clock, that it may show.
+    pub(crate) until: i64,
+}
+
 /// Compares what was read with the rows it is about to replace, in the same transaction and before it replaces them, and notes
-/// where they differ. `version` is the API version of the read, `seen_until` the last second, by Stripe's clock, that it may
-/// show.
+/// where they differ.
 ///
 /// Only what the read would change counts: a row that is newer than the read, or an object whose deletion is, differs rightly.
 /// Kinds without events are passed over; nothing could have told of their changes.
 pub(crate) async fn note<T: Transaction>(
     transaction: &mut T,
     changes: &[Change],
-    version: &str,
-    seen_until: i64,
+    seen: &Seen,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     let mut tables: BTreeMap<usize, BTreeMap<&str, &Row>> = BTreeMap::new();
@@ -36,10 +43,10 @@ pub(crate) async fn note<T: Transaction>(
     let mut finds = Vec::new();
     for (table, rows) in tables {
         let table = &billhook_stripe::catalogue::tables()[table];
-        finds.extend(in_table(transaction, table, &rows, version).await?);
+        finds.extend(in_table(transaction, table, &rows, &seen.version).await?);
     }
     let finds: Vec<DriftFind> =
-        finds.into_iter().map(|find| DriftFind { read_at: seen_until, found_at: now, ..find }).collect();
+        finds.into_iter().map(|find| DriftFind { read_at: seen.until, found_at: now, ..find }).collect();
     if !finds.is_empty() {
         transaction.note_drift(&finds).await?;
     }

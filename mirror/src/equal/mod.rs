@@ -15,7 +15,9 @@ mod lease;
 mod parts;
 mod reader;
 pub mod reconcile;
+mod shape;
 mod slices;
+pub mod verify;
 
 pub use catch_up::{CatchUp, Caught};
 pub use error::EqualError;

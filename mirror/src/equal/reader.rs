@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use billhook_core::metrics::Outcome;
 use billhook_stripe::api::ApiState;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
@@ -15,6 +16,9 @@ use super::error::EqualError;
 use super::lag::Lag;
 use super::parts::Parts;
 use super::reconcile::{self, ReconcileOptions, Stepped};
+use crate::interpret::Policy;
+use crate::reread::reread;
+use crate::sync::{ApiSource, SourceOptions};
 
 /// How the mirror is kept equal.
 #[derive(Debug, Clone)]
@@ -27,6 +31,8 @@ pub struct ReaderOptions {
     pub drift_grace: Option<SignedDuration>,
     /// The account of this installation; empty when it is not configured.
     pub account: String,
+    /// How marked objects are read again; its account is the one above.
+    pub source: SourceOptions,
 }
 
 impl Default for ReaderOptions {
@@ -36,6 +42,7 @@ impl Default for ReaderOptions {
             reconcile_period: SignedDuration::from_hours(24),
             drift_grace: None,
             account: String::new(),
+            source: SourceOptions::default(),
         }
     }
 }
@@ -48,6 +55,12 @@ const UNDELIVERED_EVERY_MINUTES: i64 = 60;
 
 /// Between two looks at the sweep under way, and at whether a kind is due, in milliseconds.
 const RECONCILE_MS: (u64, u64) = (1_000, 10_000);
+
+/// Objects read again in one turn.
+const REREADS_MAX: usize = 200;
+
+/// Between two looks for objects to read again, while there are none, in milliseconds.
+const REREAD_MS: u64 = 1_000;
 
 /// Between two moments at which the lag is shown, in milliseconds.
 const SHOW_MS: u64 = 1_000;
@@ -97,6 +110,10 @@ impl Reader {
             signals.clone(),
             Arc::clone(&failures),
         ));
+        let source = SourceOptions { account: options.account.clone(), ..options.source };
+        let source = ApiSource::new(parts.api.clone(), parts.store.clone(), source);
+        let rereading = Rereading { parts: parts.clone(), source, account: options.account };
+        tasks.spawn(chore::run(rereading, signals.clone(), Arc::clone(&failures)));
         tasks.spawn(show(parts.clone(), Arc::clone(&lag), signals));
         Self { parts, lag, failures, active, stop, tasks: Mutex::new(tasks) }
     }
@@ -179,6 +196,38 @@ impl Chore for Deciding {
             drift::settle(&self.parts, self.grace, complete).await?;
         }
         Ok(self.interval)
+    }
+}
+
+struct Rereading {
+    parts: Parts,
+    source: ApiSource,
+    account: String,
+}
+
+impl Chore for Rereading {
+    const NAME: &'static str = "re-read";
+
+    async fn turn(&mut self) -> Result<Duration, EqualError> {
+        let parts = &self.parts;
+        // Marks wait for seconds of Stripe's clock to be over.
+        let skew = SignedDuration::from_secs(parts.metrics.api_clock_skew_seconds.get());
+        let now = parts.clock.now();
+        let now = now.checked_sub(skew).unwrap_or(now);
+        let livemode = parts.store.setting("mode").await?.map(|mode| mode == "live");
+        let policy = Policy { livemode, account: self.account.clone(), reads: None };
+        let outcome = reread(&parts.store, &self.source, &policy, now, REREADS_MAX).await?;
+        for (what, objects) in [
+            ("settled", outcome.settled),
+            ("arrived", outcome.arrived),
+            ("postponed", outcome.postponed),
+            ("dropped", outcome.dropped),
+        ] {
+            if objects > 0 {
+                parts.metrics.rereads.get_or_create(&Outcome { outcome: what }).inc_by(objects as u64);
+            }
+        }
+        Ok(if outcome.done() == 0 { Duration::from_millis(REREAD_MS) } else { Duration::ZERO })
     }
 }
 
