@@ -41,6 +41,7 @@ impl Reading {
             reconcile_period: period(sync.reconcile_period_seconds),
             drift_grace: Some(SignedDuration::from_secs(i64::from(sync.reconcile_grace_seconds))),
             account,
+            source: source_options(configuration, Class::Backfill),
         };
         let reader = Reader::start(options, parts, lease.active());
         Self { stripe, lease, syncer, reader }
@@ -56,11 +57,15 @@ impl Reading {
 
 /// Reads single objects as it is configured.
 pub fn source(configuration: &Configuration, api: &Api, store: &Store, class: Class) -> StripeSource {
-    let account = configuration.stripe.account.clone().unwrap_or_default();
-    let auto_expand_lists = configuration.stripe.auto_expand_lists;
-    let options = SourceOptions { account: account.clone(), auto_expand_lists, class };
+    let options = source_options(configuration, class);
+    let account = options.account.clone();
     let policy = Policy { livemode: api.livemode(), account, reads: Some(Arc::new(read_policy(configuration))) };
     StripeSource { source: ApiSource::new(api.clone(), store.clone(), options), policy }
+}
+
+fn source_options(configuration: &Configuration, class: Class) -> SourceOptions {
+    let account = configuration.stripe.account.clone().unwrap_or_default();
+    SourceOptions { account, auto_expand_lists: configuration.stripe.auto_expand_lists, class }
 }
 
 /// Which objects are read again although an event showed them.

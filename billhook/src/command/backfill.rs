@@ -13,20 +13,22 @@ use anyhow::Context as _;
 use billhook_core::metrics::Metrics;
 use billhook_core::{Clock, SystemClock};
 use billhook_mirror::equal::ReaderLease;
+use billhook_mirror::reread::reread;
 use billhook_mirror::sync::runs::{self, Request, StartedRun};
 use billhook_mirror::sync::{SyncOptions, Syncer, Window, names};
 use billhook_store::{Role, RunSummary, SegmentEnd, Started, Store};
-use billhook_stripe::api::Api;
-use jiff::Timestamp;
+use billhook_stripe::api::{Api, Class};
+use billhook_web::StripeSource;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use self::progress::Display;
 use crate::failure::{FAILED, Hinted};
 use crate::output::{self, Listing};
 use crate::settings::configuration::Configuration;
-use crate::{database, logging, signals, stripe_api};
+use crate::{database, logging, reading, signals, stripe_api};
 
 /// Between two looks at the runs, in milliseconds.
 const LOOK_INTERVAL_MS: u64 = 250;
@@ -134,6 +136,7 @@ async fn work_and_watch(
         account: configuration.stripe.account.clone().unwrap_or_default(),
         ..SyncOptions::new(holder)
     };
+    let again = Again { store, stripe: reading::source(configuration, &api, store, Class::Backfill), clock: &clock };
     let syncer = Syncer::start(options, store.clone(), api, Arc::clone(&clock), metrics, lease.active());
     let ids: Vec<i64> = started.iter().map(|started| started.run.run()).collect();
     let mut display = Display::new(json);
@@ -143,7 +146,8 @@ async fn work_and_watch(
     let ended = loop {
         let found = runs::status(store, &ids).await.context("look at the runs")?;
         display.show(&found, clock.now());
-        if found.iter().all(|run| run.end.is_some()) {
+        let over = found.iter().all(|run| run.end.is_some());
+        if over && !(*lease.active().borrow() && again.step(&mut display).await?) {
             break Some(found);
         }
         tokio::select! {
@@ -162,6 +166,36 @@ async fn work_and_watch(
         }
     }
 }
+
+/// Objects that have to be read once more, because a list inside them was cut or something they refer to is missing. A server does
+/// this all the time.
+struct Again<'a> {
+    store: &'a Store,
+    stripe: StripeSource,
+    clock: &'a Arc<dyn Clock>,
+}
+
+/// Objects read again in one step.
+const AGAIN_MAX: usize = 200;
+
+impl Again<'_> {
+    /// Reads what is due. Returns whether more is to come soon; what cannot be read now is left to a server.
+    async fn step(&self, display: &mut Display) -> anyhow::Result<bool> {
+        let StripeSource { source, policy } = &self.stripe;
+        let now = self.clock.now();
+        let read = reread(self.store, source, policy, now, AGAIN_MAX).await.context("read objects again")?;
+        if read.settled + read.arrived > 0 {
+            display.again(read.settled);
+            return Ok(true);
+        }
+        let soon = now.saturating_add(SignedDuration::from_secs(AGAIN_SOON_SECONDS)).unwrap_or(now);
+        Ok(!self.store.due_dirty(soon, 1).await.context("look for objects to read again")?.is_empty())
+    }
+}
+
+/// How long the command stays for objects that may be read a little later, in seconds: a read must not fall into the second of
+/// the state that it shall settle.
+const AGAIN_SOON_SECONDS: i64 = 5;
 
 /// A finished run, for programs.
 #[derive(Debug, Serialize)]

@@ -13,6 +13,7 @@ mod rebuild;
 mod serve;
 mod simulator;
 mod sync;
+mod verify;
 mod webhooks;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ pub enum Command {
     /// Look at how reading from Stripe stands
     #[command(subcommand)]
     Sync(sync::Command),
+    /// Compare every row with Stripe, and print what differs
+    Verify(verify::Arguments),
     /// Look after the webhook endpoints at Stripe
     #[command(subcommand)]
     Webhooks(webhooks::Command),
@@ -71,6 +74,7 @@ impl Command {
             Self::Migrate => migrate::run(&configuration(resolution)?),
             Self::Backfill(arguments) => backfill::run(&arguments, &configuration(resolution)?),
             Self::Sync(command) => sync::run(&command, &configuration(resolution)?),
+            Self::Verify(arguments) => verify::run(&arguments, &configuration(resolution)?),
             Self::Webhooks(command) => webhooks::run(&command, &configuration(resolution)?),
             Self::Simulator(arguments) => simulator::run(&arguments, &configuration(resolution)?),
             Self::Config(command) => config::run(&command, resolution),

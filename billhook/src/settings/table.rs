@@ -386,11 +386,10 @@ pub static ALL: &[Setting] = &[
         key: "sync.segments_max",
         flag: Some("sync-segments-max"),
         environment: &["BILLHOOK_SYNC_SEGMENTS_MAX"],
-        kind: Kind::Integer { min: 0, max: 64, unit: "segments" },
+        kind: Kind::Integer { min: 1, max: 64, unit: "segments" },
         default: Default::Value("8"),
         group: Group::Sync,
-        doc: "Parts of a backfill that this process reads at the same time, within `stripe.requests_per_second`. 0 \
-              leaves backfills to other processes.",
+        doc: "Parts of a backfill that are read at the same time, within `stripe.requests_per_second`.",
     },
     Setting {
         key: "catch_up.interval_seconds",

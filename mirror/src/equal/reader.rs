@@ -104,7 +104,7 @@ impl Reader {
         tasks.spawn(chore::run(catching, signals.clone(), Arc::clone(&failures)));
         let deciding = Deciding { parts: parts.clone(), lag: Arc::clone(&lag), grace, interval: options.interval };
         tasks.spawn(chore::run(deciding, signals.clone(), Arc::clone(&failures)));
-        let sweep = ReconcileOptions { period: options.reconcile_period, account: options.account };
+        let sweep = ReconcileOptions { period: options.reconcile_period, account: options.account.clone() };
         tasks.spawn(chore::run(
             Sweeping { parts: parts.clone(), options: sweep },
             signals.clone(),

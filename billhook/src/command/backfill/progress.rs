@@ -52,6 +52,13 @@ impl Display {
         }
     }
 
+    /// Says that objects were read once more.
+    pub fn again(&self, objects: usize) {
+        if objects > 0 {
+            self.note(&format!("{objects} objects were completed: lists that Stripe cuts, and what others refer to"));
+        }
+    }
+
     /// Shows how far the runs are.
     pub fn show(&mut self, runs: &[RunSummary], now: Timestamp) {
         match self {
