@@ -39,6 +39,9 @@ impl SyncOptions {
     }
 }
 
+/// Walks of the rolling re-list at the same time: its share of the rate is small.
+const RECONCILE_WALKS: usize = 1;
+
 /// How often segments are looked for, in milliseconds: another node may have started a run.
 const LOOK_INTERVAL_MS: u64 = 500;
 
@@ -130,9 +133,17 @@ impl Syncer {
 struct Claims {
     shared: Arc<Shared>,
     walks: JoinSet<()>,
-    /// Segment and token by the task that walks it.
-    running: HashMap<Id, (i64, i64)>,
+    /// What is walked, by the task that walks it.
+    running: HashMap<Id, Held>,
     renewed_at: Timestamp,
+}
+
+/// A segment that is being walked.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    segment: i64,
+    token: i64,
+    reconcile: bool,
 }
 
 impl Claims {
@@ -202,7 +213,7 @@ impl Claims {
         if self.running.is_empty() || now.duration_since(self.renewed_at).as_secs() < LEASE_SECONDS / 3 {
             return Ok(());
         }
-        let held: Vec<(i64, i64)> = self.running.values().copied().collect();
+        let held: Vec<(i64, i64)> = self.running.values().map(|held| (held.segment, held.token)).collect();
         // What is no longer ours is found out by its walk, whose commit is fenced off.
         shared.store.renew_segments(&shared.options.holder, &held, later(now, LEASE_SECONDS * 1_000)).await?;
         self.renewed_at = now;
@@ -211,13 +222,15 @@ impl Claims {
 
     async fn claim(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
-        let free = shared.options.parallel.max(1).saturating_sub(self.running.len());
-        if free == 0 {
-            return Ok(());
-        }
-        let now = shared.clock.now();
+        let (now, holder) = (shared.clock.now(), &shared.options.holder);
         let until = later(now, LEASE_SECONDS * 1_000);
-        let segments = shared.store.claim_segments(&shared.options.holder, now, until, free, false).await?;
+        let mut segments = Vec::new();
+        // The rolling re-list takes no worker away from those that somebody waits for.
+        for (reconcile, free) in [(false, self.idle()), (true, RECONCILE_WALKS.saturating_sub(self.walks_of(true)))] {
+            if free > 0 {
+                segments.extend(shared.store.claim_segments(holder, now, until, free, reconcile).await?);
+            }
+        }
         if !segments.is_empty() {
             let mode = shared.check_key().await;
             let mut open = shared.store.list_runs(RUNS_MAX, true).await?;
@@ -236,9 +249,19 @@ impl Claims {
                 }
             }
         }
-        shared.idle.set(shared.options.parallel.max(1).saturating_sub(self.running.len()));
+        shared.idle.set(self.idle());
         shared.metrics.sync_segments.set(i64::try_from(self.running.len()).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    /// Walks of the rolling re-list, or all others.
+    fn walks_of(&self, reconcile: bool) -> usize {
+        self.running.values().filter(|held| held.reconcile == reconcile).count()
+    }
+
+    /// Workers that have nothing to do.
+    fn idle(&self) -> usize {
+        self.shared.options.parallel.max(1).saturating_sub(self.walks_of(false))
     }
 
     async fn begin(&mut self, segment: Segment, open: &[RunSummary]) -> Result<(), StoreError> {
@@ -256,7 +279,8 @@ impl Claims {
         if waits {
             return rest(&shared, segment.id, segment.token, REST_SECONDS).await;
         }
-        let held = (segment.id, segment.token);
+        let (id, token, reconcile) = (segment.id, segment.token, segment.trigger == RECONCILE);
+        let held = Held { segment: id, token, reconcile };
         let task = self.walks.spawn(walk(shared, segment, stream));
         self.running.insert(task.id(), held);
         Ok(())

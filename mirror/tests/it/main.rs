@@ -5,8 +5,11 @@
     reason = "a test fails by panicking and says on stderr what it skips"
 )]
 
+mod endpoints;
+mod equal_catch_up;
 mod harness;
 mod law;
 mod objects;
 mod reread;
 mod sync;
+mod world;
