@@ -236,10 +236,12 @@ impl NoList {
                 Ok(Listed::Nothing(EqualError::NotAvailable(message)))
             }
             Self::Page(NoPage::NoPermission(message)) => Ok(Listed::Nothing(EqualError::NoPermission(message))),
+            // Nothing else can be read either.
+            Self::Page(NoPage::Key(message)) => Err(EqualError::KeyRefused(message)),
             Self::Page(NoPage::Fallback(stream)) => Err(EqualError::Unreadable(format!("{stream} cannot take over"))),
-            Self::Page(
-                NoPage::Retry(message) | NoPage::Declined(message) | NoPage::Key(message) | NoPage::Failed(message),
-            ) => Err(EqualError::Unreadable(message)),
+            Self::Page(NoPage::Retry(message) | NoPage::Declined(message) | NoPage::Failed(message)) => {
+                Err(EqualError::Unreadable(message))
+            }
         }
     }
 }
