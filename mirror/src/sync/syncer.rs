@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{Id, JoinHandle, JoinSet};
 
-use super::mode::{ModeError, check_mode};
+use super::mode::ModeError;
 use super::shared::{LEASE_SECONDS, Shared};
 use super::split::Idle;
 use super::streams;
@@ -160,7 +160,8 @@ impl Claims {
                 self.halt().await;
             }
             tokio::select! {
-                _ = stopping.changed() => {}
+                // Nobody is left who could stop it in order.
+                changed = stopping.changed() => if changed.is_err() { return self.halt().await },
                 changed = active.changed() => if changed.is_err() { return self.halt().await },
                 () = self.shared.wake.notified() => {}
                 Some(ended) = self.walks.join_next_with_id(), if !self.walks.is_empty() => self.ended(ended),
@@ -230,26 +231,21 @@ impl Claims {
                 segments.extend(shared.store.claim_segments(holder, now, until, free, reconcile).await?);
             }
         }
-        let mode = match segments.is_empty() {
-            true => Ok(()),
-            false => check_mode(&shared.store, shared.api.livemode()).await.map(|mode| {
-                if let Some(livemode) = mode {
-                    let _ = shared.livemode.set(livemode);
-                }
-            }),
-        };
-        let open = if segments.is_empty() { Vec::new() } else { shared.store.list_runs(RUNS_MAX, true).await? };
         if !segments.is_empty() {
+            let mode = shared.check_key().await;
+            let mut open = shared.store.list_runs(RUNS_MAX, true).await?;
+            // The rolling re-list is always somewhere, and brings nothing soon.
+            open.retain(|run| run.trigger != RECONCILE);
             shared.expect(completely_read(&open));
-        }
-        for segment in segments {
-            match &mode {
-                Ok(()) => self.begin(segment, &open).await?,
-                Err(ModeError::Store(error)) => return Err(error.clone()),
-                Err(error) => {
-                    tracing::error!(%error, object = segment.object, "nothing is read");
-                    let message = error.to_string();
-                    shared.store.close_segment(segment.id, segment.token, SegmentEnd::Failed, &message, now).await?;
+            for segment in segments {
+                match &mode {
+                    Ok(()) => self.begin(segment, &open).await?,
+                    Err(ModeError::Store(error)) => return Err(error.clone()),
+                    Err(error) => {
+                        tracing::error!(%error, object = segment.object, "nothing is read");
+                        let (id, token, message) = (segment.id, segment.token, error.to_string());
+                        shared.store.close_segment(id, token, SegmentEnd::Failed, &message, now).await?;
+                    }
                 }
             }
         }
