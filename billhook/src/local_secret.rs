@@ -60,12 +60,19 @@ pub fn read_or_make(path: &Path) -> anyhow::Result<(Secret, bool)> {
 }
 
 fn random() -> anyhow::Result<Secret> {
+    Ok(Secret::new(format!("{PREFIX}{}", random_hex()?)))
+}
+
+/// Random hexadecimal digits, as many as a secret has.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn random_hex() -> anyhow::Result<String> {
     let mut bytes = [0_u8; RANDOM_BYTES];
     if SystemRandom::new().fill(&mut bytes).is_err() {
-        bail!("the system gave no random bytes for a webhook secret");
+        bail!("the system gave no random bytes for a secret");
     }
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Secret::new(format!("{PREFIX}{hex}")))
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Writes the whole file before it gets its name, so that a crash leaves either none or a good one.

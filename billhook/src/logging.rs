@@ -9,6 +9,12 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::settings::configuration::Log;
 use billhook_core::redact::redact;
 
+/// Starts logging for a command whose own words matter more: at the usual level only what is wrong.
+pub fn start_quiet(log: &Log) {
+    let level = if log.level == "info" { "warn".to_owned() } else { log.level.clone() };
+    start(&Log { level, format: log.format.clone() });
+}
+
 /// Starts logging for the rest of the process. Only the first call has an effect.
 pub fn start(log: &Log) {
     let level = log.level.parse::<Level>().map_or(LevelFilter::INFO, LevelFilter::from_level);

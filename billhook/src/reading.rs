@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
+use billhook_mirror::endpoints::Endpoints;
 use billhook_mirror::equal::{Parts, Reader, ReaderLease, ReaderOptions};
 use billhook_mirror::interpret::{Policy, ReadPolicy};
 use billhook_mirror::sync::{ApiSource, SourceOptions, SyncOptions, Syncer};
@@ -11,6 +12,7 @@ use billhook_store::Store;
 use billhook_stripe::api::{Api, Class};
 use billhook_web::StripeSource;
 use jiff::SignedDuration;
+use tokio::task::JoinHandle;
 
 use crate::settings::configuration::Configuration;
 use crate::stripe_api;
@@ -22,6 +24,7 @@ pub struct Reading {
     lease: ReaderLease,
     syncer: Syncer,
     reader: Reader,
+    endpoints: JoinHandle<()>,
 }
 
 impl Reading {
@@ -35,7 +38,9 @@ impl Reading {
         api.set_background_rate(f64::from(sync.reconcile_requests_per_second));
         let stripe = source(configuration, &api, &store, Class::Interactive);
         let options = SyncOptions { parallel: sync.segments_max, account: account.clone(), ..SyncOptions::new(holder) };
-        let syncer = Syncer::start(options, store, api.clone(), clock, metrics, lease.active());
+        let syncer =
+            Syncer::start(options, store.clone(), api.clone(), Arc::clone(&clock), metrics, lease.active());
+        let stripe_version = configuration.stripe.api_version.clone();
         let options = ReaderOptions {
             interval: Duration::from_secs(u64::from(sync.catch_up_interval_seconds)),
             reconcile_period: period(sync.reconcile_period_seconds),
@@ -44,16 +49,53 @@ impl Reading {
             source: source_options(configuration, Class::Backfill),
         };
         let reader = Reader::start(options, parts, lease.active());
-        Self { stripe, lease, syncer, reader }
+        let endpoints = Endpoints::new(api, store, clock);
+        let endpoints = tokio::spawn(look_after(endpoints, configuration.public_url.clone(), stripe_version));
+        Self { stripe, lease, syncer, reader, endpoints }
     }
 
     /// Lets what is being written be committed, then gives everything back.
     pub async fn stop(self) {
+        self.endpoints.abort();
         self.reader.stop().await;
         self.syncer.stop().await;
         self.lease.stop().await;
     }
 }
+
+/// Sees to the webhook endpoint of `public_url` at once and every hour, and removes those that were replaced. Stripe may be away at
+/// the start: then it is tried again, ever less often.
+async fn look_after(endpoints: Endpoints, public_url: Option<String>, version: String) {
+    let mut pause_seconds = ENDPOINT_RETRY_SECONDS;
+    loop {
+        let outcome = match &public_url {
+            Some(url) => endpoints.ensure(url, &version).await.map(|ensured| {
+                if ensured.is_new || ensured.is_repaired {
+                    tracing::info!(endpoint = %ensured.id, is_new = ensured.is_new, "the webhook endpoint delivers here");
+                }
+            }),
+            None => Ok(()),
+        };
+        let outcome = match outcome {
+            Ok(()) => endpoints.remove_retired().await.map(drop),
+            failed => failed,
+        };
+        pause_seconds = match outcome {
+            Ok(()) => ENDPOINT_EVERY_SECONDS,
+            Err(error) => {
+                tracing::warn!(%error, "the webhook endpoint could not be looked after; it is tried again");
+                (pause_seconds * 2).clamp(ENDPOINT_RETRY_SECONDS, ENDPOINT_EVERY_SECONDS)
+            }
+        };
+        tokio::time::sleep(Duration::from_secs(pause_seconds)).await;
+    }
+}
+
+/// How often webhook endpoints are looked after, in seconds: Stripe disables one that failed for days, and somebody should notice.
+const ENDPOINT_EVERY_SECONDS: u64 = 3_600;
+
+/// First pause after a failure, in seconds; each further one is twice as long.
+const ENDPOINT_RETRY_SECONDS: u64 = 2;
 
 /// Reads single objects as it is configured.
 pub fn source(configuration: &Configuration, api: &Api, store: &Store, class: Class) -> StripeSource {

@@ -3,6 +3,7 @@
 mod backfill;
 mod completions;
 mod config;
+mod demo;
 mod docs;
 mod doctor;
 mod events;
@@ -25,6 +26,8 @@ use crate::settings::configuration::Configuration;
 /// What the program can do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Show it all with a simulated account: no account, no network, no settings
+    Demo(demo::Arguments),
     /// Take deliveries from Stripe and keep the mirror current
     Serve(serve::Arguments),
     /// Bring the database's schema up to this program
@@ -70,6 +73,7 @@ impl Command {
     /// Why it failed, for a person to read.
     pub fn run(self, resolution: &Resolution) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Demo(arguments) => demo::run(&arguments, resolution),
             Self::Serve(arguments) => serve::run(&arguments, resolution),
             Self::Migrate => migrate::run(&configuration(resolution)?),
             Self::Backfill(arguments) => backfill::run(&arguments, &configuration(resolution)?),

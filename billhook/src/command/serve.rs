@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use billhook_core::metrics::Metrics;
 use billhook_core::{Clock, Secret, SystemClock};
+use billhook_mirror::endpoints::{all_secrets, follow};
 use billhook_mirror::equal::Parts;
 use billhook_mirror::housekeeping::{self, HousekeepingOptions};
 use billhook_mirror::{Applier, ApplierOptions, Ingest, IngestOptions};
@@ -64,20 +65,31 @@ pub fn run(arguments: &Arguments, resolution: &Resolution) -> anyhow::Result<Exi
 
 /// Refuses to start without a webhook secret where none can be made.
 fn require_secret(configuration: &Configuration) -> Result<(), Refused> {
-    if !configuration.stripe.webhook_secrets.is_empty() || configuration.local_secret_file().is_some() {
+    let stripe = &configuration.stripe;
+    // With an API key the secrets may be those of endpoints that Billhook made itself; they are in the database.
+    if !stripe.webhook_secrets.is_empty() || stripe.key.is_some() || configuration.local_secret_file().is_some() {
         return Ok(());
     }
-    let action = "set the endpoint's signing secret (whsec_…); only SQLite on a loopback address can do without";
+    let action = "set the endpoint's signing secret (whsec_…), or an API key and public_url; only SQLite on a loopback \
+                  address can do without";
     Err(Refused(vec![Refusal::of_combination("STRIPE_WEBHOOK_SECRET", "is not set", action)]))
 }
 
-async fn serve(configuration: &Configuration) -> anyhow::Result<ExitCode> {
+/// Serves until a signal asks to stop.
+///
+/// # Errors
+/// When the database, an address or a setting does not allow it.
+pub(super) async fn serve(configuration: &Configuration) -> anyhow::Result<ExitCode> {
     let stopped = signals::listen().context("listen for signals")?;
     let store = database::open(configuration, Role::Server).await?;
     database::prepare(configuration, &store).await?;
-    let secrets = secrets(configuration)?;
+    let configured = secrets(configuration)?;
+    let secrets = all_secrets(&store, &configured).await.context("read the secrets of webhook endpoints")?;
+    if secrets.is_empty() && configuration.public_url.is_none() {
+        tracing::warn!("no webhook secret is known, so every delivery is refused; run `billhook webhooks create`");
+    }
     let listeners = Listeners::bind(configuration).await?;
-    let mirror = Mirror::start(configuration, &store, secrets)?;
+    let mirror = Mirror::start(configuration, &store, configured, secrets)?;
     listeners.announce(configuration);
     let served = listeners.serve(configuration, &mirror, &store, stopped).await;
     let closing = async {
@@ -115,12 +127,19 @@ struct Mirror {
     applier: Applier,
     reading: Option<Reading>,
     housekeeping: tokio::task::JoinHandle<()>,
+    secrets: tokio::task::JoinHandle<()>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
 
 impl Mirror {
-    fn start(configuration: &Configuration, store: &Store, secrets: Vec<Secret>) -> anyhow::Result<Self> {
+    /// `configured` are the secrets of the settings, `secrets` those and the ones of managed endpoints.
+    fn start(
+        configuration: &Configuration,
+        store: &Store,
+        configured: Vec<Secret>,
+        secrets: Vec<Secret>,
+    ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let api = stripe_api::client(configuration, OnKeyRefused::Wait, Arc::clone(&metrics))?;
@@ -145,12 +164,14 @@ impl Mirror {
             let parts = Parts { store, api, applier, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
             Reading::start(configuration, parts)
         });
-        Ok(Self { ingest, applier, reading, housekeeping, clock, metrics })
+        let secrets = tokio::spawn(follow(store.clone(), ingest.clone(), configured));
+        Ok(Self { ingest, applier, reading, housekeeping, secrets, clock, metrics })
     }
 
     /// Commits what waits, then lets the transactions in flight end.
     async fn stop(self) {
         self.housekeeping.abort();
+        self.secrets.abort();
         if let Some(reading) = self.reading {
             reading.stop().await;
         }

@@ -30,7 +30,7 @@ pub struct Arguments {
 
 /// Compares and reports.
 pub fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<ExitCode> {
-    logging::start(&configuration.log);
+    logging::start_quiet(&configuration.log);
     let mut targets = Vec::new();
     for name in &arguments.objects {
         targets.extend(names::resolve(name).map_err(|error| {

@@ -69,7 +69,7 @@ impl<'a> From<&'a Listed> for Endpoint<'a> {
 
 /// Runs the command.
 pub fn run(command: &Command, configuration: &Configuration) -> anyhow::Result<ExitCode> {
-    logging::start(&configuration.log);
+    logging::start_quiet(&configuration.log);
     database::block_on(async {
         let api = stripe_api::required(configuration, Arc::new(Metrics::new()))?;
         let store = database::open(configuration, Role::Tool).await?;

@@ -28,6 +28,9 @@ pub enum EqualError {
     /// A list cannot be read to its end.
     #[error("a list could not be read to its end: {0}")]
     Unreadable(String),
+    /// Stripe refuses the key for everything.
+    #[error("{0}")]
+    KeyRefused(String),
     /// The account does not have it.
     #[error("{0}")]
     NotAvailable(String),

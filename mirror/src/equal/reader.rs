@@ -16,9 +16,9 @@ use super::error::EqualError;
 use super::lag::Lag;
 use super::parts::Parts;
 use super::reconcile::{self, ReconcileOptions, Stepped};
-use crate::interpret::Policy;
+use crate::interpret::{Policy, ReadPolicy};
 use crate::reread::reread;
-use crate::sync::{ApiSource, SourceOptions};
+use crate::sync::{ApiSource, SourceOptions, names};
 
 /// How the mirror is kept equal.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct ReaderOptions {
     pub account: String,
     /// How marked objects are read again; its account is the one above.
     pub source: SourceOptions,
+    /// What else is read because of what was read: whether objects that the mirror lacks are fetched.
+    pub reads: Option<Arc<ReadPolicy>>,
 }
 
 impl Default for ReaderOptions {
@@ -43,6 +45,7 @@ impl Default for ReaderOptions {
             drift_grace: None,
             account: String::new(),
             source: SourceOptions::default(),
+            reads: None,
         }
     }
 }
@@ -104,7 +107,11 @@ impl Reader {
         tasks.spawn(chore::run(catching, signals.clone(), Arc::clone(&failures)));
         let deciding = Deciding { parts: parts.clone(), lag: Arc::clone(&lag), grace, interval: options.interval };
         tasks.spawn(chore::run(deciding, signals.clone(), Arc::clone(&failures)));
-        let sweep = ReconcileOptions { period: options.reconcile_period, account: options.account.clone() };
+        let sweep = ReconcileOptions {
+            period: options.reconcile_period,
+            account: options.account.clone(),
+            targets: names::everything(),
+        };
         tasks.spawn(chore::run(
             Sweeping { parts: parts.clone(), options: sweep },
             signals.clone(),
@@ -112,7 +119,7 @@ impl Reader {
         ));
         let source = SourceOptions { account: options.account.clone(), ..options.source };
         let source = ApiSource::new(parts.api.clone(), parts.store.clone(), source);
-        let rereading = Rereading { parts: parts.clone(), source, account: options.account };
+        let rereading = Rereading { parts: parts.clone(), source, account: options.account, reads: options.reads };
         tasks.spawn(chore::run(rereading, signals.clone(), Arc::clone(&failures)));
         tasks.spawn(show(parts.clone(), Arc::clone(&lag), signals));
         Self { parts, lag, failures, active, stop, tasks: Mutex::new(tasks) }
@@ -203,6 +210,7 @@ struct Rereading {
     parts: Parts,
     source: ApiSource,
     account: String,
+    reads: Option<Arc<ReadPolicy>>,
 }
 
 impl Chore for Rereading {
@@ -215,7 +223,7 @@ impl Chore for Rereading {
         let now = parts.clock.now();
         let now = now.checked_sub(skew).unwrap_or(now);
         let livemode = parts.store.setting("mode").await?.map(|mode| mode == "live");
-        let policy = Policy { livemode, account: self.account.clone(), reads: None };
+        let policy = Policy { livemode, account: self.account.clone(), reads: self.reads.clone() };
         let outcome = reread(&parts.store, &self.source, &policy, now, REREADS_MAX).await?;
         for (what, objects) in [
             ("settled", outcome.settled),

@@ -14,7 +14,7 @@ use super::error::EqualError;
 use super::event_log::SNAPSHOT_EVENTS;
 use super::parts::Parts;
 use crate::sync::Window;
-use crate::sync::names::{self, Target};
+use crate::sync::names::Target;
 use crate::sync::runs::{self, Request};
 
 /// The setting that remembers when which kind was read.
@@ -36,6 +36,8 @@ const RUNS_LOOKED_AT: usize = 500;
 /// How the rolling re-list goes.
 #[derive(Debug, Clone)]
 pub struct ReconcileOptions {
+    /// The kinds, each read as a whole.
+    pub targets: Vec<Target>,
     /// Each kind is read at most once in this time.
     pub period: SignedDuration,
     /// The account of this installation; empty when it is not configured. Rows of other accounts stand in other lists.
@@ -106,7 +108,7 @@ pub async fn step(parts: &Parts, options: &ReconcileOptions) -> Result<Stepped, 
         return Ok(Stepped::Idle);
     }
     let now = parts.clock.now();
-    let Some(target) = next(&memory, now, options.period) else { return Ok(Stepped::Idle) };
+    let Some(target) = next(&options.targets, &memory, now, options.period) else { return Ok(Stepped::Idle) };
     let stripe_began = SNAPSHOT_EVENTS.now(parts).await?;
     let request = Request {
         targets: vec![target],
@@ -125,9 +127,9 @@ pub async fn step(parts: &Parts, options: &ReconcileOptions) -> Result<Stepped, 
 }
 
 /// The kind whose last sweep is longest ago, when that is long enough.
-fn next(memory: &Memory, now: Timestamp, period: SignedDuration) -> Option<Target> {
+fn next(targets: &[Target], memory: &Memory, now: Timestamp, period: SignedDuration) -> Option<Target> {
     let began = |target: &Target| memory.kinds.get(target.object).map_or(i64::MIN, |sweep| sweep.began);
-    let next = names::everything().into_iter().min_by_key(began)?;
+    let next = *targets.iter().min_by_key(|target| began(target))?;
     (began(&next) <= now.as_second().saturating_sub(period.as_secs())).then_some(next)
 }
 
@@ -236,13 +238,14 @@ async fn remember(parts: &Parts, memory: &Memory) -> Result<(), EqualError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::names;
 
     #[test]
     fn every_kind_has_its_turn_and_then_there_is_a_rest() {
         let (mut memory, period) = (Memory::default(), SignedDuration::from_hours(24));
         let mut now = Timestamp::from_second(1_800_000_000).unwrap();
         let mut seen = Vec::new();
-        while let Some(target) = next(&memory, now, period) {
+        while let Some(target) = next(&names::everything(), &memory, now, period) {
             assert!(!seen.contains(&target.object), "{} came twice", target.object);
             seen.push(target.object);
             memory.kinds.insert(target.object.to_owned(), Sweep { began: now.as_second(), ..Sweep::default() });
@@ -250,7 +253,7 @@ mod tests {
         }
         assert_eq!(seen.len(), names::everything().len());
         let first = now.checked_add(SignedDuration::from_hours(24)).unwrap();
-        assert_eq!(next(&memory, first, period).map(|target| target.object), Some(seen[0]));
+        assert_eq!(next(&names::everything(), &memory, first, period).map(|target| target.object), Some(seen[0]));
     }
 
     #[test]

@@ -7,6 +7,9 @@
 
 mod endpoints;
 mod equal_catch_up;
+mod equal_drift;
+mod equal_reader;
+mod equal_verify;
 mod harness;
 mod law;
 mod objects;

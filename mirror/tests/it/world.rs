@@ -7,12 +7,14 @@ use billhook_core::metrics::Metrics;
 use billhook_core::{Clock, ManualClock, Secret};
 use billhook_mirror::equal::compare::{Shapes, differing};
 use billhook_mirror::equal::{CatchUp, Caught, Parts};
+use billhook_mirror::sync::{SyncOptions, Syncer};
 use billhook_mirror::{Applier, ApplierOptions};
 use billhook_simulator::{Account, ClockMode, Options, Simulator};
 use billhook_stripe::api::{Api, ApiKey, ApiOptions, OnKeyRefused, Rate};
 use billhook_stripe::catalogue;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::harness::{Mirror, on_each_store};
 
@@ -39,13 +41,7 @@ impl World {
         let stripe = std::thread::spawn(start).join().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_second(START).unwrap()));
         let metrics = Arc::new(Metrics::new());
-        let mut options = ApiOptions::new(stripe.base_url(), ApiKey::Fixed(Secret::new("sk_test_simulator")));
-        options.requests_per_second = Rate::Unlimited;
-        options.on_key_refused = OnKeyRefused::Fail;
-        options.limits.backoff_first_ms = 5;
-        options.limits.backoff_longest_ms = 20;
-        options.limits.total_ms = 2_000;
-        let api = Api::new(options, Arc::<ManualClock>::clone(&clock), Arc::clone(&metrics)).unwrap();
+        let api = api(&stripe, "sk_test_simulator", Arc::<ManualClock>::clone(&clock), &metrics);
         let applier = ApplierOptions {
             lanes: if mirror.store.dialect() == "sqlite" { 1 } else { 2 },
             batch_deliveries_max: 256,
@@ -59,6 +55,20 @@ impl World {
         let parts =
             Parts { store: mirror.store.clone(), api, applier, clock: Arc::<ManualClock>::clone(&clock), metrics };
         Self { mirror, stripe, parts, clock }
+    }
+
+    /// A client with another key.
+    pub fn api_with_key(&self, key: &str) -> Api {
+        api(&self.stripe, key, self.parts.clock.clone(), &self.parts.metrics)
+    }
+
+    /// Walks the segments of runs until it is stopped.
+    pub fn syncer(&self) -> Running {
+        let active = watch::Sender::new(true);
+        let options = SyncOptions { parallel: 2, ..SyncOptions::new("node-1") };
+        let Parts { store, api, metrics, .. } = self.parts.clone();
+        let syncer = Syncer::start(options, store, api, self.parts.clock.clone(), metrics, active.subscribe());
+        Running { syncer, _active: active }
     }
 
     /// Looks at the simulated account or changes it.
@@ -104,7 +114,10 @@ impl World {
     /// Objects of a kind that differ between the mirror and Stripe, by id.
     pub async fn differences(&self, object: &str) -> Vec<String> {
         let table = catalogue::table_of(object).unwrap();
-        let deleted = self.mirror.deleted_ids(&table.name).await;
+        let deleted = match table.column("deleted") {
+            Some(_) => self.mirror.deleted_ids(&table.name).await,
+            None => Vec::new(),
+        };
         let mut rows: Vec<(String, String)> =
             self.mirror.rows(&table.name).await.into_iter().map(|row| (row.id, row.raw)).collect();
         rows.retain(|(id, _)| !deleted.contains(id));
@@ -132,6 +145,23 @@ impl World {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
+}
+
+/// A client that gives up soon.
+fn api(stripe: &Simulator, key: &str, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Api {
+    let mut options = ApiOptions::new(stripe.base_url(), ApiKey::Fixed(Secret::new(key)));
+    options.requests_per_second = Rate::Unlimited;
+    options.on_key_refused = OnKeyRefused::Fail;
+    options.limits.backoff_first_ms = 5;
+    options.limits.backoff_longest_ms = 20;
+    options.limits.total_ms = 2_000;
+    Api::new(options, clock, Arc::clone(metrics)).unwrap()
+}
+
+/// A running syncer.
+pub struct Running {
+    pub syncer: Syncer,
+    _active: watch::Sender<bool>,
 }
 
 /// A customer of this name.

@@ -61,8 +61,7 @@ pub enum Step {
 /// Compares the mirror with Stripe; `progress` hears after every page.
 ///
 /// # Errors
-/// When Stripe or the database does not answer, or when a list does not end. Kinds that the account does not have, or that the key
-/// may not read, are no errors but reported as such.
+/// When the database does not answer, or Stripe refuses the key. A kind whose list cannot be read is no error but reported as such.
 pub async fn verify(
     store: &Store,
     api: &Api,
@@ -90,7 +89,7 @@ async fn one(
     let Some(survey) = Survey::new(store, api, options, target) else { return Ok(None) };
     let (object, table) = (survey.object(), survey.table());
     let surveyed = survey.run(progress).await;
-    let state = match surveyed {
+    let (state, message) = match surveyed {
         Ok(surveyed) => {
             progress(Step::Checking { object, suspects: surveyed.suspects.len() });
             let checked = recheck::recheck(store, source, options, api.version(), surveyed.suspects).await?;
@@ -98,6 +97,7 @@ async fn one(
                 object,
                 table: &table.name,
                 state: KindState::Checked,
+                message: String::new(),
                 objects: surveyed.objects,
                 rows: surveyed.rows,
                 differences: checked.differences,
@@ -105,11 +105,12 @@ async fn one(
                 unproved: checked.unproved,
             }));
         }
-        Err(EqualError::NotAvailable(_)) => KindState::NotAvailable,
-        Err(EqualError::NoPermission(_)) => KindState::NoPermission,
+        Err(EqualError::NotAvailable(message)) => (KindState::NotAvailable, message),
+        Err(EqualError::NoPermission(message)) => (KindState::NoPermission, message),
+        Err(EqualError::Unreadable(message)) => (KindState::Failed, message),
         Err(error) => return Err(error),
     };
     let (objects, rows, unexamined, unproved) = Default::default();
-    let differences = Vec::new();
-    Ok(Some(KindReport { object, table: &table.name, state, objects, rows, differences, unexamined, unproved }))
+    let (table, differences) = (table.name.as_str(), Vec::new());
+    Ok(Some(KindReport { object, table, state, message, objects, rows, differences, unexamined, unproved }))
 }

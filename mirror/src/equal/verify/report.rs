@@ -63,6 +63,8 @@ pub enum KindState {
     NotAvailable,
     /// The key may not read it.
     NoPermission,
+    /// Its list could not be read to the end.
+    Failed,
 }
 
 /// What was found in one kind.
@@ -74,6 +76,8 @@ pub struct KindReport {
     pub table: &'static str,
     /// Whether it could be compared.
     pub state: KindState,
+    /// Why it could not; empty when it could.
+    pub message: String,
     /// Objects that Stripe listed.
     pub objects: u64,
     /// Rows that the mirror has, without deleted ones.
@@ -99,9 +103,11 @@ impl Report {
         self.kinds.iter().flat_map(|kind| &kind.differences)
     }
 
-    /// Whether nothing differs, and nothing was left unexamined.
+    /// Whether nothing differs, and nothing that can be compared was left out.
     pub fn is_clean(&self) -> bool {
-        self.differences().next().is_none() && self.kinds.iter().all(|kind| kind.unexamined == 0)
+        let clean =
+            |kind: &KindReport| kind.differences.is_empty() && kind.unexamined == 0 && kind.state != KindState::Failed;
+        self.kinds.iter().all(clean)
     }
 
     /// Objects that were compared.

@@ -78,14 +78,15 @@ impl<'a> Survey<'a> {
             let stream = streams.remove(0);
             match self.stream(stream, &mut streams, &mut surveyed, progress).await? {
                 Listed::Whole => whole += 1,
-                Listed::Nothing(error) => refused = Some(error),
+                Listed::Nothing(error) if stream.optional => refused = Some(error),
+                Listed::Nothing(error) => return Err(error),
             }
         }
-        match refused {
-            // One of several lists that the account does not have hides nothing.
-            Some(error) if whole == 0 => return Err(error),
-            _ => self.extra(&mut surveyed).await?,
+        // One of several lists that an account may lack hides nothing.
+        if let Some(error) = refused.filter(|_| whole == 0) {
+            return Err(error);
         }
+        self.extra(&mut surveyed).await?;
         Ok(surveyed)
     }
 
@@ -236,10 +237,12 @@ impl NoList {
                 Ok(Listed::Nothing(EqualError::NotAvailable(message)))
             }
             Self::Page(NoPage::NoPermission(message)) => Ok(Listed::Nothing(EqualError::NoPermission(message))),
+            // Nothing else can be read either.
+            Self::Page(NoPage::Key(message)) => Err(EqualError::KeyRefused(message)),
             Self::Page(NoPage::Fallback(stream)) => Err(EqualError::Unreadable(format!("{stream} cannot take over"))),
-            Self::Page(
-                NoPage::Retry(message) | NoPage::Declined(message) | NoPage::Key(message) | NoPage::Failed(message),
-            ) => Err(EqualError::Unreadable(message)),
+            Self::Page(NoPage::Retry(message) | NoPage::Declined(message) | NoPage::Failed(message)) => {
+                Err(EqualError::Unreadable(message))
+            }
         }
     }
 }
