@@ -276,7 +276,7 @@ fn rotation_keeps_both_secrets_for_a_day() {
 
         world.advance_hours(24);
         assert_eq!(world.endpoints.remove_retired().await.unwrap(), [first.id]);
-        assert_eq!(world.ids_at_stripe().await, [rotated.id.clone()]);
+        assert_eq!(world.ids_at_stripe().await, std::slice::from_ref(&rotated.id));
         until(async || world.receive(&ingest, "evt_4", &old).await == Err(Refusal::BadSignature)).await;
         assert_eq!(world.receive(&ingest, "evt_5", &new).await, Ok(Receipt::Accepted));
         assert_eq!(world.ensure().await.id, rotated.id, "the next start does not undo it");
