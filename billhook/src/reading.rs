@@ -38,8 +38,7 @@ impl Reading {
         api.set_background_rate(f64::from(sync.reconcile_requests_per_second));
         let stripe = source(configuration, &api, &store, Class::Interactive);
         let options = SyncOptions { parallel: sync.segments_max, account: account.clone(), ..SyncOptions::new(holder) };
-        let syncer =
-            Syncer::start(options, store.clone(), api.clone(), Arc::clone(&clock), metrics, lease.active());
+        let syncer = Syncer::start(options, store.clone(), api.clone(), Arc::clone(&clock), metrics, lease.active());
         let stripe_version = configuration.stripe.api_version.clone();
         let options = ReaderOptions {
             interval: Duration::from_secs(u64::from(sync.catch_up_interval_seconds)),
@@ -47,6 +46,7 @@ impl Reading {
             drift_grace: Some(SignedDuration::from_secs(i64::from(sync.reconcile_grace_seconds))),
             account,
             source: source_options(configuration, Class::Backfill),
+            reads: Some(Arc::new(read_policy(configuration))),
         };
         let reader = Reader::start(options, parts, lease.active());
         let endpoints = Endpoints::new(api, store, clock);

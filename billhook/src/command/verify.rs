@@ -89,8 +89,10 @@ fn told(report: &Report) -> anyhow::Result<()> {
     for kind in &report.kinds {
         match kind.state {
             KindState::Checked => {}
-            KindState::NotAvailable => output::line(&format!("{}: not available on this account", kind.object))?,
+            // Most accounts lack most of Stripe's products.
+            KindState::NotAvailable => {}
             KindState::NoPermission => output::line(&format!("{}: the key may not read it", kind.object))?,
+            KindState::Failed => output::line(&format!("{}: {}", kind.object, output::printable(&kind.message)))?,
         }
         if kind.unexamined > 0 {
             let more = "more differ; `billhook backfill` repairs them";
