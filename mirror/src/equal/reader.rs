@@ -56,8 +56,14 @@ const GRACE_INTERVALS: i32 = 3;
 /// Between two sweeps for failed deliveries, in minutes.
 const UNDELIVERED_EVERY_MINUTES: i64 = 60;
 
-/// Between two looks at the sweep under way, and at whether a kind is due, in milliseconds.
-const RECONCILE_MS: (u64, u64) = (1_000, 10_000);
+/// Between beginning to read a kind again and the first look at whether it is done, in milliseconds: most kinds are empty.
+const RECONCILE_BEGUN_MS: u64 = 100;
+
+/// Between two further looks, in milliseconds.
+const RECONCILE_WAITING_MS: u64 = 1_000;
+
+/// The longest time between two looks at whether a kind is due, in milliseconds.
+const RECONCILE_IDLE_MS: u64 = 10_000;
 
 /// Objects read again in one turn.
 const REREADS_MAX: usize = 200;
@@ -248,9 +254,12 @@ impl Chore for Sweeping {
     const NAME: &'static str = "re-list";
 
     async fn turn(&mut self) -> Result<Duration, EqualError> {
+        let period_ms = u64::try_from(self.options.period.as_millis()).unwrap_or(u64::MAX);
         let pause_ms = match reconcile::step(&self.parts, &self.options).await? {
-            Stepped::Idle => RECONCILE_MS.1,
-            Stepped::Waiting | Stepped::Started(_) | Stepped::Finished { .. } => RECONCILE_MS.0,
+            Stepped::Idle => RECONCILE_IDLE_MS.min(period_ms),
+            Stepped::Waiting => RECONCILE_WAITING_MS,
+            Stepped::Started(_) => RECONCILE_BEGUN_MS,
+            Stepped::Finished { .. } => 0,
         };
         Ok(Duration::from_millis(pause_ms))
     }
