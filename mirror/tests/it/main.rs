@@ -6,6 +6,7 @@
 )]
 
 mod harness;
+mod in_raw;
 mod law;
 mod objects;
 mod reread;
