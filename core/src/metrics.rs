@@ -39,6 +39,13 @@ pub struct SecretIndex {
     pub index: u32,
 }
 
+/// A kind of Stripe's objects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ObjectKind {
+    /// The value of `object`, from the catalogue.
+    pub object: &'static str,
+}
+
 /// The metrics and the registry that encodes them.
 pub struct Metrics {
     registry: Registry,
@@ -76,6 +83,16 @@ pub struct Metrics {
     pub clock_skew_seconds: Gauge,
     /// Open HTTP connections.
     pub http_connections: Gauge,
+    /// Whether this process is the one that reads from Stripe: 1 or 0.
+    pub reader_active: Gauge,
+    /// How long ago the mirror was last known to have every event, in seconds by Stripe's clock. Only on the process that reads.
+    pub mirror_lag_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
+    /// Events read from Stripe's own lists: `new`, or `known` from their delivery.
+    pub catch_up_events: Family<Outcome, Counter>,
+    /// Stretches of time whose events Stripe no longer had when they were asked for.
+    pub gaps: Counter,
+    /// Objects that differed from Stripe although no event told of a change, by kind.
+    pub drift_found: Family<ObjectKind, Counter>,
     /// Pages of Stripe's lists that were read.
     pub sync_pages: Counter,
     /// Segments of sync runs that this process is reading.
@@ -134,6 +151,11 @@ impl Metrics {
             field_mismatches: Family::default(),
             clock_skew_seconds: Gauge::default(),
             http_connections: Gauge::default(),
+            reader_active: Gauge::default(),
+            mirror_lag_seconds: Gauge::default(),
+            catch_up_events: Family::default(),
+            gaps: Counter::default(),
+            drift_found: Family::default(),
             sync_pages: Counter::default(),
             sync_segments: Gauge::default(),
             sync_failures: Family::default(),
@@ -178,6 +200,16 @@ impl Metrics {
             m.clock_skew_seconds.clone(),
         );
         registry.register("http_connections", "Open HTTP connections", m.http_connections.clone());
+        registry.register("reader_active", "Whether this process reads from Stripe", m.reader_active.clone());
+        registry.register_with_unit(
+            "mirror_lag",
+            "Time since the mirror was known to have every event",
+            Unit::Seconds,
+            m.mirror_lag_seconds.clone(),
+        );
+        registry.register("catch_up_events", "Events read from Stripe's own lists", m.catch_up_events.clone());
+        registry.register("gaps", "Stretches of time whose events were gone", m.gaps.clone());
+        registry.register("drift_found", "Objects that differed from Stripe without an event", m.drift_found.clone());
         registry.register("sync_pages", "Pages of Stripe's lists that were read", m.sync_pages.clone());
         registry.register("sync_segments", "Segments this process is reading", m.sync_segments.clone());
         registry.register("sync_failures", "Failures of reading lists, by reason", m.sync_failures.clone());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use billhook_core::Clock;
 use billhook_core::metrics::{Metrics, Outcome, Reason as ReasonLabel};
-use billhook_store::{Store, StoreError, StoredDelivery};
+use billhook_store::{Delivery, Store, StoreError, StoredDelivery};
 use billhook_stripe::envelope::Envelope;
 use jiff::SignedDuration;
 use tokio::sync::Notify;
@@ -41,6 +41,19 @@ pub(crate) struct Committed {
     pub(crate) lane_key: u64,
     pub(crate) delivery: StoredDelivery,
     pub(crate) envelope: Option<Envelope>,
+}
+
+impl Committed {
+    /// A delivery that became durable under the number `sequence`.
+    pub(crate) fn new(delivery: &Delivery, sequence: i64, envelope: Option<Envelope>) -> Self {
+        let stored = StoredDelivery {
+            sequence,
+            event_id: delivery.event_id.clone(),
+            received_at: delivery.received_at,
+            raw: delivery.raw.clone(),
+        };
+        Self { lane_key: lane_key(&delivery.object_id), delivery: stored, envelope }
+    }
 }
 
 /// How often the database's queue is looked at, in milliseconds.

@@ -7,13 +7,12 @@ use std::time::Instant;
 
 use billhook_core::failpoint;
 use billhook_core::metrics::Metrics;
-use billhook_store::{Delivery, Store, StoredDelivery};
+use billhook_store::{Delivery, Store};
 use billhook_stripe::envelope::Envelope;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::applier::{Applier, Committed};
 use crate::ingest::{Gauge, Receipt, Refusal, Reserved};
-use crate::queue::lane_key;
 
 /// Bytes of bodies in one commit: bounds the memory of one statement.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -102,16 +101,7 @@ impl Committer {
             let Request { envelope, reply, _reserved } = request;
             let _ = reply.send(Ok(if sequence.is_some() { Receipt::Accepted } else { Receipt::Duplicate }));
             if let Some(sequence) = sequence {
-                committed.push(Committed {
-                    lane_key: lane_key(&delivery.object_id),
-                    delivery: StoredDelivery {
-                        sequence,
-                        event_id: delivery.event_id.clone(),
-                        received_at: delivery.received_at,
-                        raw: delivery.raw.clone(),
-                    },
-                    envelope,
-                });
+                committed.push(Committed::new(delivery, sequence, envelope));
             }
         }
         self.applier.hand_over(committed);

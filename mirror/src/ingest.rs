@@ -1,7 +1,7 @@
 //! From a signed request to a durable delivery.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use billhook_core::metrics::{Metrics, SecretIndex};
@@ -20,7 +20,7 @@ use crate::committer::{self, Request, Waiting};
 /// Limits and secrets of ingest.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
-    /// Active webhook secrets; never empty.
+    /// Active webhook secrets at the start, see [`Ingest::set_secrets`].
     pub secrets: Vec<Secret>,
     /// How far a signature's time may lie from now, in seconds.
     pub tolerance_seconds: i64,
@@ -56,6 +56,9 @@ pub enum Refusal {
     Unavailable,
 }
 
+/// The secret index of an event that came in the answer to a read, where TLS and not a signature vouches for it.
+pub(crate) const NOBODY_SIGNED: i16 = -1;
+
 /// Our clock and the sender's differ by more than this many seconds: worth a warning.
 const SKEW_SECONDS_WARN: i64 = 60;
 
@@ -67,7 +70,8 @@ pub struct Ingest {
 
 struct Shared {
     options: IngestOptions,
-    verifier: Verifier,
+    /// Replaced as a whole: who verifies holds the lock only to count a reference.
+    verifier: RwLock<Arc<Verifier>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     waiting: std::sync::Mutex<Option<mpsc::Sender<Waiting>>>,
@@ -105,7 +109,7 @@ impl Ingest {
             batch_deliveries_max: options.batch_deliveries_max,
         };
         let shared = Shared {
-            verifier: Verifier::new(&options.secrets),
+            verifier: RwLock::new(Arc::new(Verifier::new(&options.secrets))),
             options,
             clock,
             metrics,
@@ -129,8 +133,16 @@ impl Ingest {
             return Err(Refusal::Overloaded);
         }
         let envelope = Envelope::parse(&body).ok();
+        let secret_index = i16::try_from(secret_index).unwrap_or(i16::MAX);
         let delivery = delivery(body, envelope.as_ref(), now, secret_index);
         self.commit(delivery, envelope).await
+    }
+
+    /// Accepts from now on the signatures by these secrets, and no others. The position of a secret is what deliveries and
+    /// metrics name it by.
+    pub fn set_secrets(&self, secrets: &[Secret]) {
+        let verifier = Arc::new(Verifier::new(secrets));
+        *self.shared.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
     }
 
     /// Whether deliveries are accepted at this moment, for `/readyz`.
@@ -164,9 +176,10 @@ impl Ingest {
 
     fn verify(&self, signature: Option<&str>, body: &[u8], now: Timestamp) -> Result<usize, Refusal> {
         let shared = &self.shared;
+        let verifier = Arc::clone(&shared.verifier.read().unwrap_or_else(PoisonError::into_inner));
         let verified = signature
             .ok_or(SignatureError::Header)
-            .and_then(|header| shared.verifier.verify(header, body, now.as_second(), shared.options.tolerance_seconds));
+            .and_then(|header| verifier.verify(header, body, now.as_second(), shared.options.tolerance_seconds));
         match verified {
             Ok(verified) => {
                 let index = u32::try_from(verified.secret_index).unwrap_or(u32::MAX);
@@ -208,7 +221,7 @@ impl Ingest {
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A share of the bytes that may wait; given back when dropped.
@@ -232,7 +245,13 @@ impl Drop for Reserved {
     }
 }
 
-fn delivery(body: Bytes, envelope: Option<&Envelope>, received_at: Timestamp, secret_index: usize) -> Delivery {
+/// A delivery for the inbox. `secret_index` is [`NOBODY_SIGNED`] for what was read from Stripe.
+pub(crate) fn delivery(
+    body: Bytes,
+    envelope: Option<&Envelope>,
+    received_at: Timestamp,
+    secret_index: i16,
+) -> Delivery {
     let sha256 = sha256(&body);
     let text = |field: fn(&Envelope) -> &Option<String>| envelope.and_then(|e| field(e).clone()).unwrap_or_default();
     Delivery {
@@ -249,7 +268,7 @@ fn delivery(body: Bytes, envelope: Option<&Envelope>, received_at: Timestamp, se
         livemode: envelope.and_then(|envelope| envelope.livemode),
         snapshot_event: text(|e| &e.snapshot_event),
         received_at,
-        secret_index: i16::try_from(secret_index).unwrap_or(i16::MAX),
+        secret_index,
         raw: body,
         sha256,
     }

@@ -5,6 +5,8 @@ mod apply;
 mod children;
 mod committer;
 mod convert;
+pub mod endpoints;
+pub mod equal;
 pub mod housekeeping;
 pub mod ingest;
 pub mod interpret;

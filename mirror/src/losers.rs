@@ -51,7 +51,9 @@ async fn settle_one<T: Transaction>(
         Some(state) if state.version == row.version && row.version.rank == Rank::Read => {
             // Two reads of one second: of different answers nobody knows which one is later.
             if is_same_document(&state.raw, &row.raw) {
-                return Ok(());
+                // The later one may have read embedded lists further.
+                let has_lists = !facts.lists.is_empty();
+                return if has_lists { force(step, transaction, table, facts, row).await } else { Ok(()) };
             }
             transaction.mark_dirty(&[dirty(table, &row, "read_tie")]).await
         }

@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::Step;
+use crate::equal::finds;
 use crate::interpret::{Change, Policy};
 use crate::law::read_version;
 use crate::object::Fields;
@@ -176,7 +177,7 @@ impl Work for Settle {
                 }
                 Read::Gone { read_at } => {
                     if table.on_delete == OnDelete::Keep {
-                        remove(transaction, table, &mark.id, read_at).await?;
+                        remove(transaction, table, &mark.id, read_at, now).await?;
                     } else {
                         changes.extend(change(table, &mark, &stub(&mark), read_at, &[]));
                     }
@@ -188,6 +189,10 @@ impl Work for Settle {
         }
         // First the marks: what the law marks anew below is meant to stay.
         clear(transaction, settled).await?;
+        for change in changes.iter().filter(|change| change.deletes) {
+            let row = &change.projected.row;
+            finds::note_gone(transaction, change.table, &row.id, row.version, now).await?;
+        }
         step.changes(transaction, changes).await?;
         step.finish(transaction).await
     }
@@ -216,7 +221,9 @@ async fn remove<T: Transaction>(
     table: &'static Table,
     id: &str,
     read_at: i64,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
+    finds::note_gone(transaction, table, id, read_version(read_at), now).await?;
     let ids = [id.to_owned()];
     let state = transaction.row_states(table, &ids).await?.pop().flatten();
     if state.is_some_and(|state| state.version <= read_version(read_at)) {

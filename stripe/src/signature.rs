@@ -50,15 +50,18 @@ pub enum SignatureError {
 /// Checks signatures against a set of secrets, whose keys are prepared once.
 #[derive(Clone)]
 pub struct Verifier {
-    keys: Vec<hmac::Key>,
+    /// With the positions of their secrets.
+    keys: Vec<(usize, hmac::Key)>,
 }
 
 impl Verifier {
-    /// A verifier that accepts a signature by any of `secrets`. Without secrets it refuses everything.
+    /// A verifier that accepts a signature by any of `secrets`. Without secrets it refuses everything; an empty secret, with
+    /// which anybody could sign, counts as none.
     ///
     /// The key is the whole secret with its `whsec_`, not base64-decoded.
     pub fn new(secrets: &[Secret]) -> Self {
-        Self { keys: secrets.iter().map(key_of).collect() }
+        let usable = secrets.iter().enumerate().filter(|(_, secret)| !secret.expose().trim().is_empty());
+        Self { keys: usable.map(|(position, secret)| (position, key_of(secret))).collect() }
     }
 
     /// Checks the first [`CANDIDATES_MAX`] well-formed `v1` of `header` against every secret in constant time. Other schemes
@@ -96,14 +99,14 @@ impl Verifier {
     /// the time does not tell which secret or which candidate matched.
     fn matching_secret(&self, header: &Header<'_>, body: &[u8]) -> Option<usize> {
         let mut matching = None;
-        for (index, key) in self.keys.iter().enumerate() {
+        for (position, key) in &self.keys {
             let expected = digest(key, header.timestamp_text, body);
             let tag_of_expected = hmac::sign(key, expected.as_ref());
             let mut matches = false;
             for candidate in header.candidates() {
                 matches |= hmac::verify(key, candidate, tag_of_expected.as_ref()).is_ok();
             }
-            matching = matching.or(matches.then_some(index));
+            matching = matching.or(matches.then_some(*position));
         }
         matching
     }

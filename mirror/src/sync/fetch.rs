@@ -17,7 +17,7 @@ const SHRINK: usize = 4;
 
 /// Why there is no page.
 #[derive(Debug)]
-pub(super) enum NoPage {
+pub(crate) enum NoPage {
     /// The stream cannot be read now; trying again may help.
     Retry(String),
     /// Stripe understood and declines. Once more will tell whether it means it.

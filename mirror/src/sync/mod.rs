@@ -6,6 +6,7 @@
 mod complete;
 mod fetch;
 mod guard;
+mod listing;
 mod mode;
 pub mod names;
 mod page;
@@ -23,6 +24,8 @@ mod walk;
 mod window;
 mod writer;
 
+pub(crate) use fetch::NoPage;
+pub(crate) use listing::Listing;
 pub use mode::{ModeError, check_mode};
 pub use source::{ApiSource, SourceOptions};
 pub use syncer::{SyncOptions, Syncer};

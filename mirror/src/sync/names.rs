@@ -71,13 +71,17 @@ pub fn resolve(name: &str) -> Result<Vec<Target>, NameError> {
         "customer_with_entitlements" => return Ok(Vec::new()),
         _ => {}
     }
-    let object = object_named(name).ok_or_else(|| NameError::Unknown { name: cut(name), nearest: nearest(name) })?;
+    let object = object_named(name).ok_or_else(|| unknown(name))?;
     let parents = COMES_WITH.iter().find(|(kind, _)| *kind == object).map(|(_, parents)| *parents);
     let objects = parents.unwrap_or(std::slice::from_ref(&object));
     if objects.iter().all(|object| streams::of(object, true).is_empty()) {
         return Err(NameError::NotListed { object });
     }
     Ok(objects.iter().map(|&object| Target { object, named: true }).collect())
+}
+
+pub(super) fn unknown(name: &str) -> NameError {
+    NameError::Unknown { name: cut(name), nearest: nearest(name) }
 }
 
 /// The kind that a name stands for.

@@ -61,7 +61,7 @@ impl Walk {
 
     /// Gives half of these parents to an idle worker. After a crash both may read them, which costs requests and harms nothing.
     async fn share(&mut self, ids: &mut Vec<String>, after: &str) -> Result<(), Ending> {
-        if ids.len() < SHARED_MIN || !self.shared.idle.engage() {
+        if ids.len() < SHARED_MIN || self.compares() || !self.shared.idle.engage() {
             return Ok(());
         }
         let given = ids.split_off(ids.len() / 2);

@@ -103,7 +103,10 @@ async fn start_one(
         requested_at: now,
         segments: segments.collect(),
     };
-    Ok(StartedRun { object: target.object, run: store.start_run(run).await?, requested })
+    let (segments, run) = (run.segments.len(), store.start_run(run).await?);
+    let (id, joined) = (run.run(), matches!(run, Started::Joined(_)));
+    tracing::info!(run = id, object = target.object, trigger = request.trigger, segments, joined, "a run is started");
+    Ok(StartedRun { object: target.object, run, requested })
 }
 
 /// Test clocks exist in test mode only.
@@ -186,4 +189,38 @@ pub fn progress(run: &RunSummary, now: Timestamp) -> Progress {
         (run.end.is_none() && read > 0).then(|| seconds * unread as f64 / read as f64)
     });
     Progress { seconds, objects_per_second: run.objects as f64 / seconds, created_low: run.created_low, seconds_left }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_is_left_follows_from_the_share_of_the_window_that_was_read() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let run = RunSummary {
+            id: 1,
+            object: "customer".into(),
+            created_gte: Some(1_000),
+            created_lt: Some(2_000),
+            trigger: "command".into(),
+            related: false,
+            end: None,
+            requested_at: at(5_000),
+            finished_at: None,
+            objects: 300,
+            requests: 3,
+            segments_open: 1,
+            segments_all: 2,
+            message: String::new(),
+            created_low: Some(1_750),
+            seconds_unread: Some(750),
+        };
+        let now = progress(&run, at(5_010));
+        assert_eq!((now.seconds, now.objects_per_second, now.seconds_left), (10.0, 30.0, Some(30.0)));
+        let unbounded = RunSummary { created_gte: None, seconds_unread: None, ..run.clone() };
+        assert_eq!(progress(&unbounded, at(5_010)).seconds_left, None);
+        let over = RunSummary { end: Some(billhook_store::SegmentEnd::Done), finished_at: Some(at(5_020)), ..run };
+        assert_eq!((progress(&over, at(9_999)).seconds, progress(&over, at(9_999)).seconds_left), (20.0, None));
+    }
 }

@@ -61,6 +61,17 @@ impl Shared {
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(kinds);
     }
 
+    /// Compares the key's mode with the database's.
+    pub(super) async fn check_key(&self) -> Result<(), ModeError> {
+        if self.livemode.get().is_some() {
+            return Ok(());
+        }
+        if let Some(livemode) = check_mode(&self.store, self.api.livemode()).await? {
+            let _ = self.livemode.set(livemode);
+        }
+        Ok(())
+    }
+
     /// Compares the mode of objects with the database's, which they decide when nothing has.
     pub(super) async fn accept_mode(&self, livemode: bool) -> Result<(), Ending> {
         if self.livemode.get() == Some(&livemode) {

@@ -5,7 +5,7 @@ use billhook_stripe::api::ApiError;
 use billhook_stripe::catalogue::{self, Recognition};
 use jiff::Timestamp;
 
-use super::names::{NameError, object_named};
+use super::names::{NameError, object_named, unknown};
 use super::source::ApiSource;
 use crate::interpret::Policy;
 use crate::reread::{Read, Settle};
@@ -66,8 +66,7 @@ const SETTLED_PREFIXES: &[(&str, &str)] = &[("price_", "price")];
 /// [`SingleError::Unrecognised`], [`SingleError::Ambiguous`] or [`SingleError::Name`].
 pub fn recognise(id: &str, hint: Option<&str>) -> Result<&'static str, SingleError> {
     if let Some(hint) = hint {
-        return object_named(hint)
-            .ok_or_else(|| NameError::Unknown { name: hint.chars().take(60).collect(), nearest: None }.into());
+        return object_named(hint).ok_or_else(|| unknown(hint).into());
     }
     match catalogue::recognise(id) {
         Recognition::One(kind) => Ok(kind.object),

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use billhook_core::Clock;
 use billhook_core::metrics::Metrics;
-use billhook_store::{RunSummary, Segment, SegmentEnd, Store, StoreError};
+use billhook_store::{RECONCILE, RunSummary, Segment, SegmentEnd, Store, StoreError};
 use billhook_stripe::api::Api;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{Id, JoinHandle, JoinSet};
 
-use super::mode::{ModeError, check_mode};
+use super::mode::ModeError;
 use super::shared::{LEASE_SECONDS, Shared};
 use super::split::Idle;
 use super::streams;
@@ -38,6 +38,9 @@ impl SyncOptions {
         Self { holder: holder.into(), parallel: 8, account: String::new(), retry_first_ms: 1_000 }
     }
 }
+
+/// Walks of the rolling re-list at the same time: its share of the rate is small.
+const RECONCILE_WALKS: usize = 1;
 
 /// How often segments are looked for, in milliseconds: another node may have started a run.
 const LOOK_INTERVAL_MS: u64 = 500;
@@ -130,9 +133,17 @@ impl Syncer {
 struct Claims {
     shared: Arc<Shared>,
     walks: JoinSet<()>,
-    /// Segment and token by the task that walks it.
-    running: HashMap<Id, (i64, i64)>,
+    /// What is walked, by the task that walks it.
+    running: HashMap<Id, Held>,
     renewed_at: Timestamp,
+}
+
+/// A segment that is being walked.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    segment: i64,
+    token: i64,
+    reconcile: bool,
 }
 
 impl Claims {
@@ -149,7 +160,8 @@ impl Claims {
                 self.halt().await;
             }
             tokio::select! {
-                _ = stopping.changed() => {}
+                // Nobody is left who could stop it in order.
+                changed = stopping.changed() => if changed.is_err() { return self.halt().await },
                 changed = active.changed() => if changed.is_err() { return self.halt().await },
                 () = self.shared.wake.notified() => {}
                 Some(ended) = self.walks.join_next_with_id(), if !self.walks.is_empty() => self.ended(ended),
@@ -201,7 +213,7 @@ impl Claims {
         if self.running.is_empty() || now.duration_since(self.renewed_at).as_secs() < LEASE_SECONDS / 3 {
             return Ok(());
         }
-        let held: Vec<(i64, i64)> = self.running.values().copied().collect();
+        let held: Vec<(i64, i64)> = self.running.values().map(|held| (held.segment, held.token)).collect();
         // What is no longer ours is found out by its walk, whose commit is fenced off.
         shared.store.renew_segments(&shared.options.holder, &held, later(now, LEASE_SECONDS * 1_000)).await?;
         self.renewed_at = now;
@@ -210,39 +222,46 @@ impl Claims {
 
     async fn claim(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
-        let free = shared.options.parallel.max(1).saturating_sub(self.running.len());
-        if free == 0 {
-            return Ok(());
-        }
-        let now = shared.clock.now();
+        let (now, holder) = (shared.clock.now(), &shared.options.holder);
         let until = later(now, LEASE_SECONDS * 1_000);
-        let segments = shared.store.claim_segments(&shared.options.holder, now, until, free, false).await?;
-        let mode = match segments.is_empty() {
-            true => Ok(()),
-            false => check_mode(&shared.store, shared.api.livemode()).await.map(|mode| {
-                if let Some(livemode) = mode {
-                    let _ = shared.livemode.set(livemode);
-                }
-            }),
-        };
-        let open = if segments.is_empty() { Vec::new() } else { shared.store.list_runs(RUNS_MAX, true).await? };
-        if !segments.is_empty() {
-            shared.expect(completely_read(&open));
+        let mut segments = Vec::new();
+        // The rolling re-list takes no worker away from those that somebody waits for.
+        for (reconcile, free) in [(false, self.idle()), (true, RECONCILE_WALKS.saturating_sub(self.walks_of(true)))] {
+            if free > 0 {
+                segments.extend(shared.store.claim_segments(holder, now, until, free, reconcile).await?);
+            }
         }
-        for segment in segments {
-            match &mode {
-                Ok(()) => self.begin(segment, &open).await?,
-                Err(ModeError::Store(error)) => return Err(error.clone()),
-                Err(error) => {
-                    tracing::error!(%error, object = segment.object, "nothing is read");
-                    let message = error.to_string();
-                    shared.store.close_segment(segment.id, segment.token, SegmentEnd::Failed, &message, now).await?;
+        if !segments.is_empty() {
+            let mode = shared.check_key().await;
+            let mut open = shared.store.list_runs(RUNS_MAX, true).await?;
+            // The rolling re-list is always somewhere, and brings nothing soon.
+            open.retain(|run| run.trigger != RECONCILE);
+            shared.expect(completely_read(&open));
+            for segment in segments {
+                match &mode {
+                    Ok(()) => self.begin(segment, &open).await?,
+                    Err(ModeError::Store(error)) => return Err(error.clone()),
+                    Err(error) => {
+                        tracing::error!(%error, object = segment.object, "nothing is read");
+                        let (id, token, message) = (segment.id, segment.token, error.to_string());
+                        shared.store.close_segment(id, token, SegmentEnd::Failed, &message, now).await?;
+                    }
                 }
             }
         }
-        shared.idle.set(shared.options.parallel.max(1).saturating_sub(self.running.len()));
+        shared.idle.set(self.idle());
         shared.metrics.sync_segments.set(i64::try_from(self.running.len()).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    /// Walks of the rolling re-list, or all others.
+    fn walks_of(&self, reconcile: bool) -> usize {
+        self.running.values().filter(|held| held.reconcile == reconcile).count()
+    }
+
+    /// Workers that have nothing to do.
+    fn idle(&self) -> usize {
+        self.shared.options.parallel.max(1).saturating_sub(self.walks_of(false))
     }
 
     async fn begin(&mut self, segment: Segment, open: &[RunSummary]) -> Result<(), StoreError> {
@@ -260,7 +279,8 @@ impl Claims {
         if waits {
             return rest(&shared, segment.id, segment.token, REST_SECONDS).await;
         }
-        let held = (segment.id, segment.token);
+        let (id, token, reconcile) = (segment.id, segment.token, segment.trigger == RECONCILE);
+        let held = Held { segment: id, token, reconcile };
         let task = self.walks.spawn(walk(shared, segment, stream));
         self.running.insert(task.id(), held);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use billhook_store::{Advance, NewSegment, Segment, SegmentEnd, StoreError};
+use billhook_store::{Advance, NewSegment, RECONCILE, Segment, SegmentEnd, StoreError};
 use billhook_stripe::api::Class;
 use jiff::SignedDuration;
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use super::split;
 use super::streams::{Paging, Stream};
 use super::window::Window;
 use super::writer::{PageCommit, Written};
+use crate::equal::finds::Seen;
 
 /// How a walk ended.
 #[derive(Debug)]
@@ -77,7 +78,8 @@ struct Next {
 impl Walk {
     pub(super) fn new(shared: Arc<Shared>, segment: Segment, stream: &'static Stream) -> Self {
         let window = Window { gte: segment.created_gte, lt: segment.created_lt };
-        let fetcher = Fetcher::new(shared.api.clone(), Class::Backfill, stream, window, shared.options.account.clone());
+        let class = if segment.trigger == RECONCILE { Class::Background } else { Class::Backfill };
+        let fetcher = Fetcher::new(shared.api.clone(), class, stream, window, shared.options.account.clone());
         let (guard, message, skipped) = Default::default();
         Self { shared, segment, stream, fetcher, guard, message, skipped, until: None }
     }
@@ -126,8 +128,8 @@ impl Walk {
             let advance = self.advance(&next, &facts, elements.len(), &projected, parent);
             drop(elements);
             drop(texts);
-            let (shared, related) = (Arc::clone(&self.shared), self.segment.related);
-            let commit = commit(&shared, Some(page), projected, advance, related);
+            let (shared, related, compare) = (Arc::clone(&self.shared), self.segment.related, self.compares());
+            let commit = commit(&shared, Some(page), projected, advance, related, compare);
             match next.position {
                 None => return commit.await,
                 Some(behind) => {
@@ -173,7 +175,8 @@ impl Walk {
         if !facts.has_more || below {
             return Next { position: None, cut: None };
         }
-        let cut = (!below_parent).then(|| split::cut(self.stream, window, facts, &self.shared.idle)).flatten();
+        let shareable = !below_parent && !self.compares();
+        let cut = shareable.then(|| split::cut(self.stream, window, facts, &self.shared.idle)).flatten();
         if cut.is_some() {
             self.fetcher.window.gte = cut;
         }
@@ -261,7 +264,12 @@ impl Walk {
 
     /// Commits an advance without rows.
     pub(super) async fn commit_alone(&self, advance: Advance) -> Result<(), Ending> {
-        commit(&self.shared, None, ProjectedPage::default(), advance, false).await
+        commit(&self.shared, None, ProjectedPage::default(), advance, false, false).await
+    }
+
+    /// Whether this is the rolling re-list, which takes its time and compares before it writes.
+    pub(super) fn compares(&self) -> bool {
+        self.segment.trigger == RECONCILE
     }
 
     fn describe(&self, page: &FetchedPage, oddity: &str) -> String {
@@ -286,11 +294,16 @@ pub(super) async fn commit(
     projected: ProjectedPage,
     advance: Advance,
     related: bool,
+    compare: bool,
 ) -> Result<(), Ending> {
     let (reply, written) = oneshot::channel();
     let split = !advance.split.is_empty();
     let related = related.then(|| shared.expected());
-    let page = PageCommit { page, projected, advance, related, reply };
+    let compare = page
+        .as_ref()
+        .filter(|_| compare)
+        .map(|page| Seen { version: shared.api.version().to_owned(), until: page.answer.date });
+    let page = PageCommit { page, projected, advance, related, compare, reply };
     // The writer outlives all walks, so neither of these fails while one goes on.
     shared.writer.send(page).await.map_err(|_| Ending::Stopped)?;
     match written.await.map_err(|_| Ending::Stopped)? {

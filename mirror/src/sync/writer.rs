@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::page::{FetchedPage, ProjectedPage};
 use crate::apply::{ApplyOutcome, Step};
+use crate::equal::finds::{self, Seen};
 use crate::interpret::{Change, Policy};
 use crate::related::Related;
 
@@ -23,6 +24,8 @@ pub(super) struct PageCommit {
     pub(super) advance: Advance,
     /// When referenced objects are wanted: the kinds that are on their way anyway.
     pub(super) related: Option<Arc<HashSet<String>>>,
+    /// For the rolling re-list: what the rows are compared with before they are replaced.
+    pub(super) compare: Option<Seen>,
     pub(super) reply: oneshot::Sender<Result<Written, StoreError>>,
 }
 
@@ -90,8 +93,10 @@ impl Writer {
                 changes: page.projected.changes,
                 advance: page.advance.clone(),
                 related: page.related.clone(),
+                compare: page.compare.clone(),
             });
-            waiting.push(Waiting { page: page.page, advance: page.advance, related: page.related, reply: page.reply });
+            let PageCommit { page, advance, related, compare, reply, .. } = page;
+            waiting.push(Waiting { page, advance, related, compare, reply });
         }
         match self.write(works, &waiting).await {
             Ok(written) => {
@@ -167,7 +172,7 @@ impl Writer {
             refused.len(),
             refused.first().map_or("", String::as_str)
         );
-        let work = PageWork { changes: Vec::new(), advance, related: None };
+        let work = PageWork { changes: Vec::new(), advance, related: None, compare: None };
         Ok(self.transact(vec![work]).await?.first().copied().unwrap_or(Written::Fenced))
     }
 }
@@ -185,13 +190,15 @@ struct Waiting {
     page: Option<Arc<FetchedPage>>,
     advance: Advance,
     related: Option<Arc<HashSet<String>>>,
+    compare: Option<Seen>,
     reply: oneshot::Sender<Result<Written, StoreError>>,
 }
 
 impl Waiting {
     fn work(&self) -> PageWork {
         let changes = self.page.as_ref().map(|page| page.project().changes).unwrap_or_default();
-        PageWork { changes, advance: self.advance.clone(), related: self.related.clone() }
+        let (advance, related, compare) = (self.advance.clone(), self.related.clone(), self.compare.clone());
+        PageWork { changes, advance, related, compare }
     }
 }
 
@@ -199,6 +206,7 @@ struct PageWork {
     changes: Vec<Change>,
     advance: Advance,
     related: Option<Arc<HashSet<String>>>,
+    compare: Option<Seen>,
 }
 
 struct WritePages {
@@ -220,6 +228,9 @@ impl Work for WritePages {
                 continue;
             }
             written.push(Written::Committed);
+            if let Some(seen) = &page.compare {
+                finds::note(transaction, &page.changes, seen, self.now).await?;
+            }
             match page.related {
                 Some(kinds) => {
                     expected = Some(kinds);

@@ -79,6 +79,11 @@ async fn open((location, directory): (Location, tempfile::TempDir)) -> Mirror {
 impl Mirror {
     /// Commits and applies events as one batch.
     pub async fn deliver(&self, events: &[Value]) -> ApplyOutcome {
+        self.deliver_under(&Policy::default(), events).await
+    }
+
+    /// The same under a policy.
+    pub async fn deliver_under(&self, policy: &Policy, events: &[Value]) -> ApplyOutcome {
         let deliveries: Vec<Delivery> = events.iter().map(delivery).collect();
         let sequences = self.store.insert_deliveries(deliveries.clone()).await.unwrap();
         let stored: Vec<StoredDelivery> = sequences
@@ -93,12 +98,16 @@ impl Mirror {
                 })
             })
             .collect();
-        self.apply(stored).await
+        self.apply_under(policy, stored).await
     }
 
     /// Applies stored deliveries as one batch.
     pub async fn apply(&self, stored: Vec<StoredDelivery>) -> ApplyOutcome {
-        let policy = Policy::default();
+        self.apply_under(&Policy::default(), stored).await
+    }
+
+    async fn apply_under(&self, policy: &Policy, stored: Vec<StoredDelivery>) -> ApplyOutcome {
+        let policy = policy.clone();
         let deliveries = stored.iter().map(|delivery| interpret(delivery, None, &policy)).collect();
         self.store.transact(ApplyBatch { deliveries, policy, now: Timestamp::now() }).await.unwrap()
     }

@@ -5,9 +5,15 @@
     reason = "a test fails by panicking and says on stderr what it skips"
 )]
 
+mod endpoints;
+mod equal_catch_up;
+mod equal_drift;
+mod equal_reader;
+mod equal_verify;
 mod harness;
 mod in_raw;
 mod law;
 mod objects;
 mod reread;
 mod sync;
+mod world;

@@ -12,6 +12,7 @@ mod options;
 mod rate;
 mod transport;
 mod verdict;
+mod webhook_endpoints;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub use base::path_segment;
 pub use error::{ApiError, Failure};
 pub use list::{ListPage, NotAList};
 pub use options::{ApiKey, ApiOptions, BACKGROUND_REQUESTS_PER_SECOND, Limits, OnKeyRefused, Rate, STRIPE_BASE};
+pub use webhook_endpoints::{EVERY_EVENT, NewWebhookEndpoint, WebhookEndpoint, WebhookEndpointChange};
 
 /// Who goes first when there are more requests than the rate allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

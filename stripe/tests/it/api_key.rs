@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use billhook_core::SystemClock;
 use billhook_core::metrics::Metrics;
@@ -155,11 +154,17 @@ async fn the_same_key_is_probed_and_goes_on_when_stripe_takes_it_again() {
 #[tokio::test]
 async fn a_paused_client_does_not_hammer() {
     let server = Server::start(|_| invalid_key()).await;
-    let Setup { api, .. } = &with_file(&server, |_| {});
+    let Setup { file, api, .. } = &with_file(&server, |_| {});
     let requests: Vec<_> = (0..5).map(|_| start_get(api, "/v1/customers")).collect();
     paused(api).await;
-    // 30 looks at the file later there was no further request.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Each complaint about the file is a look at it.
+    let mut state = api.state();
+    for round in 0..20 {
+        let (text, says) = [("", "is empty"), ("pk_test_1", "publishable")][round % 2];
+        write_key(file, text);
+        let explained = |state: &ApiState| matches!(state, ApiState::Paused { message } if message.contains(says));
+        let _ = state.wait_for(explained).await.unwrap();
+    }
     assert!(server.asked().len() <= 6, "{}", server.asked().len());
     for request in requests {
         assert!(!request.is_finished());

@@ -6,6 +6,7 @@ mod api_key;
 mod api_requests;
 mod api_retries;
 mod api_server;
+mod api_webhook_endpoints;
 mod envelope;
 mod mutation;
 mod properties;

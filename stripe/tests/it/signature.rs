@@ -176,3 +176,14 @@ fn at_most_32_candidates_are_checked() {
 fn a_verifier_shows_no_secret() {
     assert_eq!(format!("{:?}", Verifier::new(&[secret()])), "Verifier { secrets: 1 }");
 }
+
+#[test]
+fn an_empty_secret_is_none_and_positions_stay() {
+    let blank = [Secret::new(""), Secret::new(" "), secret()];
+    for forged in [Secret::new(""), Secret::new(" ")] {
+        let refused = Verifier::new(&blank).verify(&sign(&forged, NOW, BODY), BODY, NOW, TOLERANCE_SECONDS);
+        assert_eq!(refused, Err(SignatureError::Mismatch));
+    }
+    let verified = Verifier::new(&blank).verify(&sign(&secret(), NOW, BODY), BODY, NOW, TOLERANCE_SECONDS);
+    assert_eq!(verified.map(|verified| verified.secret_index), Ok(2));
+}

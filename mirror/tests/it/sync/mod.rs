@@ -1,7 +1,6 @@
 //! Reading Stripe's lists into rows, against the simulator.
 
 mod faults;
-mod guard;
 mod kinds;
 mod lists;
 mod reads;
@@ -14,11 +13,13 @@ use std::time::Duration;
 
 use billhook_core::metrics::Metrics;
 use billhook_core::{Secret, SystemClock};
+use billhook_mirror::interpret::Policy;
+use billhook_mirror::reread::reread;
 use billhook_mirror::sync::names::{Target, resolve};
 use billhook_mirror::sync::{ApiSource, SourceOptions, SyncOptions, Syncer, Window, runs};
 use billhook_simulator::{Options, Simulator};
 use billhook_store::{RunSummary, SegmentEnd};
-use billhook_stripe::api::{Api, ApiKey, ApiOptions, OnKeyRefused, Rate};
+use billhook_stripe::api::{Api, ApiKey, ApiOptions, Class, Get, OnKeyRefused, Rate};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -88,6 +89,32 @@ impl Stripe {
         let over = wait(mirror, &runs).await;
         running.stop().await;
         over
+    }
+
+    /// An event as the Events API shows it.
+    pub async fn event(&self, id: &str) -> Value {
+        let path = format!("/v1/events/{id}");
+        let get = Get { path: &path, query: &[], account: "", class: Class::Interactive };
+        let answer = self.api().get(&get).await.expect("the event");
+        serde_json::from_slice(&answer.body).expect("JSON")
+    }
+
+    /// Reads what is marked, until nothing is.
+    pub async fn settle_dirty(&self, mirror: &Mirror) {
+        self.settle_dirty_with(mirror, &self.source(mirror)).await;
+    }
+
+    pub async fn settle_dirty_with(&self, mirror: &Mirror, source: &ApiSource) {
+        let settle = async {
+            while !mirror.dirty().await.is_empty() {
+                let done = reread(&mirror.store, source, &Policy::default(), Timestamp::now(), 100).await;
+                if done.expect("the database answers").done() == 0 {
+                    // The second of a mark has to pass.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        };
+        tokio::time::timeout(RUN_TAKES_MOST, settle).await.expect("everything can be read");
     }
 
     pub fn requests_to(&self, endpoint: &str) -> usize {
