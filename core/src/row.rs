@@ -1,5 +1,7 @@
 //! A row on its way into a mirrored table.
 
+use std::ops::Range;
+
 /// One column value. Text is already free of NUL characters, JSON is already sanitised.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -15,6 +17,10 @@ pub enum Value {
     Decimal(String),
     /// A JSON document.
     Json(String),
+    /// The JSON document that stands in [`Row::raw`] at these bytes, and which is what the column's own source finds there: the first
+    /// of its alternatives that is present and not null. PostgreSQL takes it from the parsed document instead of reading the same
+    /// text twice.
+    InRaw(Range<usize>),
 }
 
 /// Orders what happened to one object inside one second; see `mirror::law`.
@@ -56,7 +62,8 @@ pub struct Row {
     pub table: usize,
     /// Primary key.
     pub id: String,
-    /// One value for each of the table's columns, in their order. `Null` stands at the places of meta columns.
+    /// One value for each of the table's columns, in their order. `Null` stands at the places of meta columns. In a JSON column
+    /// of an object's own property, `Null` says that `raw` has nothing there either.
     pub values: Vec<Value>,
     /// The whole object, sanitised JSON: `_raw_data`.
     pub raw: String,
@@ -71,4 +78,15 @@ pub struct Row {
     pub stub: bool,
     /// Whether this state may bring a deleted row back: a `*.created` event or a successful read.
     pub revives: bool,
+}
+
+impl Row {
+    /// The JSON document of a value of this row; `None` for a value of another kind.
+    pub fn json<'row>(&'row self, value: &'row Value) -> Option<&'row str> {
+        match value {
+            Value::Json(document) => Some(document),
+            Value::InRaw(range) => self.raw.get(range.clone()),
+            _ => None,
+        }
+    }
 }

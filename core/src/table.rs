@@ -102,6 +102,22 @@ pub struct Column {
     pub source: Source,
 }
 
+impl Column {
+    /// The paths of a JSON column whose value is a part of the object itself, in the order of its alternatives; `None` for a column
+    /// of another kind or one whose value comes from elsewhere.
+    pub fn json_paths(&self) -> Option<Vec<&Path>> {
+        let Source::Object(expressions) = &self.source else { return None };
+        if self.column_type != ColumnType::Json {
+            return None;
+        }
+        fn path(expression: &Expression) -> Option<&Path> {
+            let Expression::Value(path) = expression else { return None };
+            (!path.is_empty() && !path.contains(&Segment::Every)).then_some(path)
+        }
+        expressions.iter().map(path).collect()
+    }
+}
+
 /// What a deletion event does to the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnDelete {

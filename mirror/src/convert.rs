@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use billhook_core::row::Value;
-use billhook_core::table::{Column, ColumnType, Expression, Segment};
+use billhook_core::table::{Column, ColumnType, Expression, Segment, Source};
 use serde_json::value::RawValue;
 
 use crate::object::{Fields, text_of};
@@ -18,18 +18,18 @@ pub enum Converted {
     Mismatch,
 }
 
-/// Converts a property that feeds a column directly.
-pub fn simple(column: &Column, kind: Simple, raw: &RawValue) -> Converted {
+/// Converts a property that feeds a column directly. `object` is the text that the row keeps.
+pub fn simple(column: &Column, kind: Simple, raw: &RawValue, object: &str) -> Converted {
     match kind {
-        Simple::Value => value(column, raw),
+        Simple::Value => value(column, raw, object),
         Simple::Id => reference(raw),
     }
 }
 
-/// Evaluates one way to compute a column.
-pub fn evaluate(column: &Column, expression: &Expression, fields: &Fields<'_>) -> Converted {
+/// Evaluates one way to compute a column. `object` is the text that the row keeps.
+pub fn evaluate(column: &Column, expression: &Expression, fields: &Fields<'_>, object: &str) -> Converted {
     match expression {
-        Expression::Value(path) => at(path, fields, |raw| value(column, raw)),
+        Expression::Value(path) => at(path, fields, |raw| value(column, raw, object)),
         Expression::Id(path) => at(path, fields, reference),
         Expression::Equals(path, literal) => at(path, fields, |raw| match text_of(raw) {
             Some(text) => Converted::Value(Value::Boolean(text == *literal)),
@@ -115,13 +115,13 @@ fn walk_value(path: &[Segment], raw: &RawValue, visit: &mut dyn FnMut(&RawValue)
     }
 }
 
-fn value(column: &Column, raw: &RawValue) -> Converted {
+fn value(column: &Column, raw: &RawValue, object: &str) -> Converted {
     let text = raw.get();
     if text == "null" {
         return Converted::Value(Value::Null);
     }
     let converted = match column.column_type {
-        ColumnType::Json => Some(Value::Json(text.to_owned())),
+        ColumnType::Json => Some(json(column, text, object)),
         ColumnType::Text => text_value(&column.name, raw).filter(|text| fits_index(column, text)),
         ColumnType::BigInt => integer(raw).map(Value::BigInt),
         ColumnType::Boolean => text.parse().ok().map(Value::Boolean),
@@ -130,6 +130,21 @@ fn value(column: &Column, raw: &RawValue) -> Converted {
         ColumnType::Timestamp => None,
     };
     converted.map_or(Converted::Mismatch, Converted::Value)
+}
+
+/// A document. What is a part of the text that the row keeps is not copied: its place says enough.
+fn json(column: &Column, text: &str, object: &str) -> Value {
+    let place = || {
+        let start = text.as_ptr().addr().checked_sub(object.as_ptr().addr())?;
+        let range = start..start.checked_add(text.len())?;
+        // Two texts that lie side by side in memory are not one in the other.
+        (object.get(range.clone())?.as_ptr() == text.as_ptr()).then_some(range)
+    };
+    let is_own = matches!(column.source, Source::Object(_));
+    match place().filter(|_| is_own) {
+        Some(range) => Value::InRaw(range),
+        None => Value::Json(text.to_owned()),
+    }
 }
 
 /// Greatest length of a text in an indexed column, in bytes: an entry of PostgreSQL's index ends at 2,704.
@@ -173,8 +188,6 @@ fn decimal(raw: &RawValue) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use billhook_core::table::Source;
-
     use super::*;
 
     fn text_column(indexed: bool) -> Column {
@@ -188,15 +201,34 @@ mod tests {
     #[test]
     fn a_text_too_long_for_an_index_is_null_there_and_kept_elsewhere() {
         let (longest, longer) = (quoted(INDEXED_TEXT_BYTES_MAX), quoted(INDEXED_TEXT_BYTES_MAX + 1));
-        assert_ne!(simple(&text_column(true), Simple::Value, &longest), Converted::Mismatch);
-        assert_eq!(simple(&text_column(true), Simple::Value, &longer), Converted::Mismatch);
-        assert_ne!(simple(&text_column(false), Simple::Value, &longer), Converted::Mismatch);
+        assert_ne!(simple(&text_column(true), Simple::Value, &longest, ""), Converted::Mismatch);
+        assert_eq!(simple(&text_column(true), Simple::Value, &longer, ""), Converted::Mismatch);
+        assert_ne!(simple(&text_column(false), Simple::Value, &longer, ""), Converted::Mismatch);
     }
 
     #[test]
     fn a_reference_is_no_longer_than_an_id() {
         let column = text_column(false);
-        assert_ne!(simple(&column, Simple::Id, &quoted(ID_BYTES_MAX)), Converted::Mismatch);
-        assert_eq!(simple(&column, Simple::Id, &quoted(ID_BYTES_MAX + 1)), Converted::Mismatch);
+        assert_ne!(simple(&column, Simple::Id, &quoted(ID_BYTES_MAX), ""), Converted::Mismatch);
+        assert_eq!(simple(&column, Simple::Id, &quoted(ID_BYTES_MAX + 1), ""), Converted::Mismatch);
+    }
+
+    #[test]
+    fn a_document_of_the_object_is_named_by_its_place() {
+        let column = |source| Column { name: "metadata".into(), column_type: ColumnType::Json, indexed: false, source };
+        let text = r#"{"id":"cus_1","metadata":{"a":1},"name":"x"}"#;
+        let fields = Fields::parse(text).unwrap();
+        let metadata = fields.get("metadata").unwrap();
+        let own = column(Source::Object(vec![Expression::Value(vec![Segment::Key("metadata".into())])]));
+        let Converted::Value(Value::InRaw(range)) = simple(&own, Simple::Value, metadata, text) else {
+            panic!("a part")
+        };
+        assert_eq!(&text[range], r#"{"a":1}"#);
+
+        let copied = Converted::Value(Value::Json(r#"{"a":1}"#.into()));
+        let elsewhere = column(Source::Parent(vec!["metadata".into()]));
+        assert_eq!(simple(&elsewhere, Simple::Value, metadata, text), copied);
+        assert_eq!(simple(&own, Simple::Value, metadata, &text.to_owned()), copied);
+        assert_eq!(simple(&own, Simple::Value, metadata, ""), copied);
     }
 }

@@ -158,12 +158,12 @@ fn project_row(
     let mut values = vec![Value::Null; table.columns.len()];
     for (name, raw) in fields.iter() {
         for &(position, kind) in plan.simple.get(name.as_ref()).map(Vec::as_slice).unwrap_or_default() {
-            values[position] = kept(convert::simple(&table.columns[position], kind, raw), table, mismatches);
+            values[position] = kept(convert::simple(&table.columns[position], kind, raw, object), table, mismatches);
         }
     }
     for &position in &plan.derived {
         if values[position] == Value::Null {
-            values[position] = derive(table, position, fields, context, mismatches);
+            values[position] = derive(table, position, (fields, object), context, mismatches);
         }
     }
     values[0] = Value::Text(id.to_owned());
@@ -202,16 +202,16 @@ fn is_stub(fields: &Fields<'_>) -> bool {
 fn derive(
     table: &Table,
     position: usize,
-    fields: &Fields<'_>,
+    own: (&Fields<'_>, &str),
     context: &Context<'_>,
     mismatches: &mut Vec<usize>,
 ) -> Value {
     let column = &table.columns[position];
     match &column.source {
         Source::Object(expressions) | Source::Linked(expressions) => {
-            first_present(column, expressions, fields, table, mismatches)
+            first_present(column, expressions, own, table, mismatches)
         }
-        Source::ParentId(expressions) => match first_present(column, expressions, fields, table, mismatches) {
+        Source::ParentId(expressions) => match first_present(column, expressions, own, table, mismatches) {
             Value::Null => match context.parent {
                 // A list of another kind of parent has another column for it.
                 Some(parent) if parent.list.parent_column == Some(position) => Value::Text(parent.id.to_owned()),
@@ -222,7 +222,7 @@ fn derive(
         Source::Parent(path) => {
             let path = path.iter().cloned().map(Segment::Key).collect();
             context.parent.map_or(Value::Null, |parent| {
-                kept(convert::evaluate(column, &Expression::Id(path), parent.fields), table, mismatches)
+                kept(convert::evaluate(column, &Expression::Id(path), parent.fields, ""), table, mismatches)
             })
         }
         Source::Null | Source::Meta(_) => Value::Null,
@@ -232,12 +232,12 @@ fn derive(
 fn first_present(
     column: &Column,
     expressions: &[Expression],
-    fields: &Fields<'_>,
+    (fields, object): (&Fields<'_>, &str),
     table: &Table,
     mismatches: &mut Vec<usize>,
 ) -> Value {
-    let values =
-        expressions.iter().map(|expression| kept(convert::evaluate(column, expression, fields), table, mismatches));
+    let evaluate = |expression| convert::evaluate(column, expression, fields, object);
+    let values = expressions.iter().map(|expression| kept(evaluate(expression), table, mismatches));
     values.into_iter().find(|value| *value != Value::Null).unwrap_or(Value::Null)
 }
 

@@ -141,7 +141,8 @@ pub trait Transaction: Send {
     fn quarantine(&mut self, entries: &[QuarantineEntry]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Notes a page of a segment: cursor, counts, the parts that were split off, the end of the segment and, with its last one, of
-    /// its run. Returns false when the token is no longer the segment's: somebody else works on it, and the caller must roll back.
+    /// its run. Returns false when the token is no longer the segment's: somebody else works on it, nothing was noted, and the page's
+    /// rows must not be written.
     fn advance_segment(&mut self, advance: &Advance) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Of these ids, those that have neither a row nor a tombstone.

@@ -160,6 +160,29 @@ impl Mirror {
         }
     }
 
+    /// What a query finds in its only row, each column as text; `None` for NULL. The mirror's tables are named without a schema.
+    pub async fn texts(&self, columns: &[String], table: &str, id: &str) -> Vec<Option<String>> {
+        let columns: Vec<String> = columns.iter().map(|column| format!(r#"CAST("{column}" AS TEXT)"#)).collect();
+        let columns = columns.join(", ");
+        match &self.location {
+            Location::Sqlite { path } => {
+                let connection = rusqlite::Connection::open(path).unwrap();
+                let query = format!(r#"SELECT {columns} FROM "{table}" WHERE id = ?1"#);
+                let mut statement = connection.prepare(&query).unwrap();
+                let count = statement.column_count();
+                statement.query_row([id], |row| (0..count).map(|at| row.get(at)).collect()).unwrap()
+            }
+            Location::Postgres(location) => {
+                let (client, connection) =
+                    tokio_postgres::connect(location.url.expose(), tokio_postgres::NoTls).await.unwrap();
+                tokio::spawn(connection);
+                let query = format!(r#"SELECT {columns} FROM stripe."{table}" WHERE id = $1"#);
+                let row = client.query_one(&query, &[&id]).await.unwrap();
+                (0..row.len()).map(|at| row.get(at)).collect()
+            }
+        }
+    }
+
     /// Ids that are marked for reading, with the reasons.
     pub async fn dirty(&self) -> Vec<(String, String)> {
         let marks = self.store.due_dirty(Timestamp::MAX, 10_000).await.unwrap();

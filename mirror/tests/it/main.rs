@@ -11,6 +11,7 @@ mod equal_drift;
 mod equal_reader;
 mod equal_verify;
 mod harness;
+mod in_raw;
 mod law;
 mod objects;
 mod reread;

@@ -5,7 +5,7 @@ use billhook_core::table::{Column, ColumnType, Table};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::encode::{Array, is_storable_decimal};
-use super::table_sql::given_columns;
+use super::table_sql::{given_columns, is_in_raw};
 use crate::StoreError;
 
 /// Refuses rows that were made for another table or another catalogue: their values would land in the wrong columns.
@@ -25,8 +25,8 @@ pub(super) struct RowParameters(Vec<Array>);
 
 impl RowParameters {
     /// For [`super::table_sql::Statement::Upsert`].
-    pub(super) fn upsert(table: &Table, rows: &[&Row], asks_for_tombstones: bool) -> Self {
-        let mut arrays = columns(table, rows);
+    pub(super) fn upsert(table: &Table, rows: &[&Row], asks_for_tombstones: bool, from_raw: bool) -> Self {
+        let mut arrays = columns(table, rows, from_raw);
         arrays.push(Array::jsonb(rows.iter().map(|row| Some(row.raw.as_str()))));
         arrays.push(Array::text(rows.iter().map(|row| Some(row.account.as_str()))));
         push_version(&mut arrays, rows);
@@ -40,7 +40,7 @@ impl RowParameters {
 
     /// For [`super::table_sql::Statement::Rewrite`].
     pub(super) fn rewrite(table: &Table, rows: &[&Row]) -> Self {
-        let mut arrays = columns(table, rows);
+        let mut arrays = columns(table, rows, false);
         push_version(&mut arrays, rows);
         Self(arrays)
     }
@@ -55,8 +55,17 @@ fn push_version(arrays: &mut Vec<Array>, rows: &[&Row]) {
     arrays.push(Array::smallint(rows.iter().map(|row| row.version.rank as i16)));
 }
 
-fn columns(table: &Table, rows: &[&Row]) -> Vec<Array> {
-    given_columns(table).map(|(at, column)| encode_column(at, column, rows)).collect()
+/// Whether every document of these rows stands in the object, where [`super::table_sql::Statement::Upsert`] finds it by itself.
+pub(super) fn are_in_raw(table: &Table, rows: &[&Row]) -> bool {
+    let columns = given_columns(table).filter(|(_, column)| is_in_raw(column));
+    columns
+        .into_iter()
+        .all(|(at, _)| rows.iter().all(|row| matches!(row.values.get(at), None | Some(Value::Null | Value::InRaw(_)))))
+}
+
+fn columns(table: &Table, rows: &[&Row], from_raw: bool) -> Vec<Array> {
+    let is_given = |(_, column): &(usize, &Column)| !(from_raw && is_in_raw(column));
+    given_columns(table).filter(is_given).map(|(at, column)| encode_column(at, column, rows)).collect()
 }
 
 /// A value of another kind than its column becomes NULL: `_raw_data` keeps the truth, and one field never loses the row.
@@ -71,10 +80,7 @@ fn encode_column(at: usize, column: &Column, rows: &[&Row]) -> Array {
             Value::Boolean(flag) => Some(*flag),
             _ => None,
         })),
-        ColumnType::Json => Array::jsonb(values.map(|value| match value {
-            Value::Json(document) => Some(document.as_str()),
-            _ => None,
-        })),
+        ColumnType::Json => Array::jsonb(rows.iter().map(|row| row.values.get(at).and_then(|value| row.json(value)))),
         ColumnType::Double => Array::double(values.map(binary)),
         ColumnType::Numeric => Array::build(Type::TEXT, values, |value, out| match value {
             Value::Decimal(number) if is_storable_decimal(number) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use billhook_core::table::{Column, ColumnType, Meta, OnDelete, Orphans, Source, Table};
+use billhook_core::table::{Column, ColumnType, Meta, OnDelete, Orphans, Path, Segment, Source, Table};
 
 use super::names::{MirrorSchema, quote};
 use crate::{Guard, StoreError};
@@ -12,7 +12,12 @@ use crate::{Guard, StoreError};
 /// Which statement on a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Statement {
-    Upsert { guard: Guard, stub: bool },
+    /// With `from_raw`, columns that show a part of the object take it from the parsed object and are not given.
+    Upsert {
+        guard: Guard,
+        stub: bool,
+        from_raw: bool,
+    },
     Rewrite,
     Scan,
     Read,
@@ -21,7 +26,10 @@ pub(super) enum Statement {
     States,
     Delete,
     DeleteBuried,
-    PruneChildren { parent_column: usize, orphans: Orphans },
+    PruneChildren {
+        parent_column: usize,
+        orphans: Orphans,
+    },
 }
 
 /// The built statements.
@@ -52,6 +60,11 @@ impl TableStatements {
 pub(super) fn given_columns(table: &Table) -> impl Iterator<Item = (usize, &Column)> {
     let is_given = |at: usize, column: &Column| at == 0 || !matches!(column.source, Source::Null | Source::Meta(_));
     table.columns.iter().enumerate().filter(move |(at, column)| is_given(*at, column))
+}
+
+/// Whether an upsert may take a column's value from the object itself.
+pub(super) fn is_in_raw(column: &Column) -> bool {
+    column.name != "deleted" && column.json_paths().is_some()
 }
 
 /// Whether an upsert has to ask for tombstones, which takes one parameter more.
@@ -124,7 +137,7 @@ impl<'a> Builder<'a> {
 
     fn build(&self, statement: Statement) -> Result<String, StoreError> {
         Ok(match statement {
-            Statement::Upsert { guard, stub } => self.upsert(guard, stub),
+            Statement::Upsert { guard, stub, from_raw } => self.upsert(guard, stub, from_raw),
             Statement::Rewrite => self.rewrite(),
             Statement::Scan => self.scan(),
             Statement::Read => self.read(),
@@ -153,8 +166,10 @@ impl<'a> Builder<'a> {
 
     /// The rows of an upsert as a query, and its number of parameters. `unnest` in the select list yields the arrays in step
     /// without storing them between, unlike in FROM.
-    fn given_rows(&self, metas: &[(&str, &str)]) -> String {
-        let columns = given_columns(self.table).map(|(at, column)| (format!("c{at}"), array_type(column.column_type)));
+    fn given_rows(&self, metas: &[(&str, &str)], from_raw: bool) -> String {
+        let columns = given_columns(self.table)
+            .filter(|(_, column)| !(from_raw && is_in_raw(column)))
+            .map(|(at, column)| (format!("c{at}"), array_type(column.column_type)));
         let metas = metas.iter().map(|(name, array)| ((*name).to_owned(), *array));
         let mut list = String::new();
         for (parameter, (name, array)) in columns.chain(metas).enumerate() {
@@ -165,8 +180,9 @@ impl<'a> Builder<'a> {
     }
 
     /// The value of a column in an upsert.
-    fn given_value(&self, at: usize, column: &Column) -> Option<String> {
+    fn given_value(&self, at: usize, column: &Column, from_raw: bool) -> Option<String> {
         match column.source {
+            _ if from_raw && is_in_raw(column) => column.json_paths().map(|paths| part_of_raw(&paths)),
             Source::Meta(meta) => Some(
                 match meta {
                     Meta::RawData => "given.raw",
@@ -186,7 +202,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn upsert(&self, guard: Guard, stub: bool) -> String {
+    fn upsert(&self, guard: Guard, stub: bool, from_raw: bool) -> String {
         let mut metas = vec![
             ("raw", "jsonb[]"),
             ("account", "text[]"),
@@ -203,7 +219,7 @@ impl<'a> Builder<'a> {
         let mut values = Vec::new();
         let mut changes = Vec::new();
         for (at, column) in self.table.columns.iter().enumerate() {
-            let Some(value) = self.given_value(at, column) else { continue };
+            let Some(value) = self.given_value(at, column, from_raw) else { continue };
             let name = quote(&column.name);
             changes.extend(change(at, column, &name, stub));
             names.push(name);
@@ -221,7 +237,7 @@ impl<'a> Builder<'a> {
             self.target,
             names.join(", "),
             values.join(", "),
-            self.given_rows(&metas),
+            self.given_rows(&metas, from_raw),
             if asks { self.unless_buried() } else { String::new() },
             changes.join(", "),
         )
@@ -242,7 +258,7 @@ impl<'a> Builder<'a> {
             .filter(is_rewritten)
             .filter_map(|(at, column)| {
                 let name = quote(&column.name);
-                let value = self.given_value(at, column)?;
+                let value = self.given_value(at, column, false)?;
                 Some(if keeps_stored(&column.source) {
                     format!("{name} = coalesce({value}, stored.{name})")
                 } else {
@@ -255,7 +271,7 @@ impl<'a> Builder<'a> {
             "UPDATE {} AS stored SET {changes} FROM {} WHERE stored.\"id\" = given.c0 AND {} = given.version_time \
              AND coalesce(stored.{}, 0) = given.version_rank",
             self.target,
-            self.given_rows(&[("version_time", "bigint[]"), ("version_rank", "smallint[]")]),
+            self.given_rows(&[("version_time", "bigint[]"), ("version_rank", "smallint[]")], false),
             self.stored_time(),
             self.version_rank,
         )
@@ -341,7 +357,7 @@ impl<'a> Builder<'a> {
         let lost = format!(
             "WITH lists AS (SELECT unnest($1::text[]) AS parent, unnest($2::bigint[]) AS time, unnest($3::smallint[]) AS rank), \
              lost AS (SELECT stored.\"id\" FROM {} AS stored JOIN lists ON stored.{parent} = lists.parent \
-             WHERE {} <= (lists.time, lists.rank) AND stored.\"id\" <> ALL ($4::text[]) \
+             WHERE {} <= (lists.time, lists.rank) AND stored.\"id\" NOT IN (SELECT unnest($4::text[])) \
              ORDER BY stored.\"id\" FOR UPDATE OF stored)",
             self.target,
             self.stored_version(),
@@ -377,6 +393,24 @@ fn change(at: usize, column: &Column, name: &str, stub: bool) -> Option<String> 
     Some(format!("{name} = excluded.{name}"))
 }
 
+/// The first part of the object at these paths that is there and not null. Walking the parsed object costs a fraction of reading
+/// the part's text once more.
+fn part_of_raw(paths: &[&Path]) -> String {
+    let part = |path: &&Path| {
+        let steps = path.iter().map(|segment| match segment {
+            Segment::Key(key) => format!(" -> {}", literal(key)),
+            Segment::Index(index) => format!(" -> {index}"),
+            // Not among the paths of a column of this sort.
+            Segment::Every => String::new(),
+        });
+        format!("nullif(given.raw{}, 'null'::jsonb)", steps.collect::<String>())
+    };
+    match paths {
+        [only] => part(only),
+        several => format!("coalesce({})", several.iter().map(part).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// A string literal.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -385,8 +419,12 @@ fn literal(text: &str) -> String {
 /// Every statement a table can need, for checking them against a database.
 pub(super) fn every_statement(table: &Table) -> Vec<Statement> {
     let guards = [Guard::Newer, Guard::NotOlder, Guard::Always];
-    let mut statements: Vec<Statement> =
-        guards.into_iter().flat_map(|guard| [false, true].map(|stub| Statement::Upsert { guard, stub })).collect();
+    let mut statements = Vec::new();
+    for guard in guards {
+        for (stub, from_raw) in [(false, false), (false, true), (true, false), (true, true)] {
+            statements.push(Statement::Upsert { guard, stub, from_raw });
+        }
+    }
     statements.extend([
         Statement::Rewrite,
         Statement::Scan,

@@ -8,7 +8,7 @@ use billhook_core::table::{Orphans, Table};
 
 use super::encode::Array;
 use super::inbox::stored_delivery;
-use super::row_parameters::{RowParameters, check_shape};
+use super::row_parameters::{RowParameters, are_in_raw, check_shape};
 use super::rows::version;
 use super::session::{Parameters, Patience, Session};
 use super::table_sql::{Statement, asks_for_tombstones};
@@ -103,8 +103,9 @@ impl PostgresTransaction {
         if rows.is_empty() {
             return Ok(());
         }
-        let sql = self.shared.table_sql(table, Statement::Upsert { guard, stub })?;
-        let parameters = RowParameters::upsert(table, rows, asks_for_tombstones(table, guard));
+        let from_raw = are_in_raw(table, rows);
+        let sql = self.shared.table_sql(table, Statement::Upsert { guard, stub, from_raw })?;
+        let parameters = RowParameters::upsert(table, rows, asks_for_tombstones(table, guard), from_raw);
         for row in &self.query("writing rows", &sql, &parameters.as_parameters()).await? {
             written.insert(column(row, 0)?);
         }

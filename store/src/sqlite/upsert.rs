@@ -86,7 +86,7 @@ fn write(
         match &column.source {
             _ if position == 0 => statement.raw_bind_parameter(parameter, row.id.as_str())?,
             Source::Meta(meta) => bind_meta(statement, parameter, *meta, row, version_at.as_deref(), updated_at)?,
-            _ => statement.raw_bind_parameter(parameter, Bound { column, value })?,
+            _ => statement.raw_bind_parameter(parameter, Bound { column, value, row })?,
         }
     }
     if let Some(revives) = revives_parameter(table, guard) {
@@ -122,6 +122,7 @@ fn bind_meta(
 struct Bound<'row> {
     column: &'row Column,
     value: &'row Value,
+    row: &'row Row,
 }
 
 impl ToSql for Bound<'_> {
@@ -138,8 +139,11 @@ impl ToSql for Bound<'_> {
             Value::Boolean(boolean) => boolean.to_sql(),
             // Beyond the range of a binary number SQLite would store infinity.
             Value::Decimal(decimal) if !decimal.parse::<f64>().is_ok_and(f64::is_finite) => Null.to_sql(),
-            Value::Text(value) | Value::Decimal(value) | Value::Json(value) => {
-                Ok(ToSqlOutput::Borrowed(ValueRef::Text(value.as_bytes())))
+            Value::Text(value) | Value::Decimal(value) => Ok(ToSqlOutput::Borrowed(ValueRef::Text(value.as_bytes()))),
+            Value::Json(_) | Value::InRaw(_) => {
+                let document = self.row.json(self.value);
+                Ok(document
+                    .map_or(ToSqlOutput::from(Null), |text| ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))))
             }
         }
     }
@@ -178,7 +182,7 @@ fn rewrite_row(statement: &mut Statement<'_>, table: &Table, row: &Row) -> rusql
     statement.raw_bind_parameter(3, row.version.rank as i16)?;
     for (at, (position, column)) in rewritten_columns(table).enumerate() {
         let value = row.values.get(position).unwrap_or(&Value::Null);
-        statement.raw_bind_parameter(at + 4, Bound { column, value })?;
+        statement.raw_bind_parameter(at + 4, Bound { column, value, row })?;
     }
     Ok(statement.raw_execute()? as u64)
 }

@@ -2,6 +2,7 @@
 
 use billhook_core::row::{Row, Value};
 use billhook_store::{Delivery, DirtyMark, Guard};
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::harness::{at, delivery, texts};
