@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::account::{Account, kind_name};
 
 /// The event that tells of a change of a kind, when Stripe has one: `created`, `updated` or `deleted`.
-fn event_of(kind: &str, change: &str) -> Option<&'static str> {
+pub(crate) fn event_of(kind: &str, change: &str) -> Option<&'static str> {
     let name = match kind {
         "subscription" | "tax_id" | "discount" => format!("customer.{kind}.{change}"),
         "dispute" => format!("charge.{kind}.{change}"),

@@ -1,6 +1,7 @@
 //! The simulator against Stripe's rules.
 
 mod account;
+mod business_life;
 mod client;
 mod deliveries;
 mod errors;
