@@ -77,5 +77,5 @@ fn any(account: &mut Account, kind: &'static str) -> Option<Value> {
     const RECENT: u64 = 200;
     let count = account.count(kind) as u64;
     let from_end = usize::try_from(account.random().between(0, count.min(RECENT))).ok()?;
-    account.all(kind).rev().nth(from_end)
+    account.recent(kind, from_end)
 }

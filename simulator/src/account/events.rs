@@ -84,11 +84,6 @@ impl Log {
 }
 
 impl Account {
-    /// Every snapshot event that was generated, oldest first.
-    pub fn events(&self) -> impl DoubleEndedIterator<Item = &Event> {
-        self.log.snapshots.values().filter(|event| event.generated)
-    }
-
     /// Records an event about an object in its present state (newest shape, embedded lists complete), with what it was before for
     /// `*.updated`; lists and delivers it, together with its thin twin where the type has one. Returns its id.
     pub fn emit(&mut self, event_type: &str, object: &Value, before: Option<&Value>) -> String {

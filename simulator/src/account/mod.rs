@@ -284,6 +284,11 @@ impl Account {
         self.kinds.get(kind).into_iter().flat_map(|collection| collection.entries.values().map(Entry::value))
     }
 
+    /// The object of a kind before which so many newer ones stand in lists.
+    pub fn recent(&self, kind: &str, newer: usize) -> Option<Value> {
+        self.kinds.get(kind)?.entries.values().rev().nth(newer).map(Entry::value)
+    }
+
     /// The objects of a kind whose property (an id or a text, also one that is expanded) has a value, oldest first. Fast: there is
     /// an index for each property that was ever asked for.
     pub fn find(&mut self, kind: &str, property: &'static str, value: &str) -> Vec<Value> {
