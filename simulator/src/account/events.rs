@@ -124,6 +124,11 @@ impl Account {
         id
     }
 
+    /// Every snapshot event that ever happened, oldest first, those never generated included.
+    pub fn events(&self) -> impl DoubleEndedIterator<Item = &Event> {
+        self.log.snapshots.values()
+    }
+
     /// Records a thin event that has no snapshot twin. `related` is the object that it is about, `data` what it carries.
     pub fn emit_thin(&mut self, event_type: &str, related: Option<&Value>, data: Option<Value>) -> String {
         let lost = self.faults.hit_event(event_type, |fault| *fault == EventFault::NeverGenerated);
