@@ -20,20 +20,39 @@ const ARRIVALS_MAX: f64 = 6.0;
 const WITH_TRIAL: f64 = 0.55;
 const BY_CHECKOUT: f64 = 0.2;
 
-/// How often something happens to one customer, in times a day.
-const UPGRADES: f64 = 1.0 / 60.0;
-const SEATS_CHANGE: f64 = 1.0 / 25.0;
-const PLANS_TO_LEAVE: f64 = 1.0 / 90.0;
-const LEAVES_AT_ONCE: f64 = 1.0 / 400.0;
-const BANK_REFUSES: f64 = 1.0 / 70.0;
-const NEW_CARD: f64 = 1.0 / 4.0;
-const REFUND: f64 = 1.0 / 250.0;
-const DISPUTE: f64 = 1.0 / 900.0;
-const PROFILE_CHANGE: f64 = 1.0 / 45.0;
-const STAYS_AFTER_ALL: f64 = 1.0 / 30.0;
-const COMES_BACK: f64 = 1.0 / 60.0;
-const IS_FORGOTTEN: f64 = 1.0 / 120.0;
+/// What a subscriber does, and how many times a day.
+const OF_SUBSCRIBERS: [(Deed, f64); 9] = [
+    (Deed::Upgrades, 1.0 / 60.0),
+    (Deed::ChangesSeats, 1.0 / 40.0),
+    (Deed::PlansToLeaveOrStays, 1.0 / 75.0),
+    (Deed::LeavesAtOnce, 1.0 / 400.0),
+    (Deed::IsRefused, 1.0 / 70.0),
+    (Deed::EntersNewCard, 1.0 / 5.0),
+    (Deed::WantsMoneyBack, 1.0 / 200.0),
+    (Deed::Disputes, 1.0 / 700.0),
+    (Deed::ChangesProfile, 1.0 / 45.0),
+];
+/// What somebody without a subscription does.
+const OF_OTHERS: [(Deed, f64); 3] =
+    [(Deed::ComesBack, 1.0 / 60.0), (Deed::IsForgotten, 1.0 / 120.0), (Deed::ChangesProfile, 1.0 / 90.0)];
+/// How often a bank decides an open dispute, in times a day.
 const DISPUTE_DECIDED: f64 = 1.0 / 20.0;
+
+/// Something a customer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Upgrades,
+    ChangesSeats,
+    PlansToLeaveOrStays,
+    LeavesAtOnce,
+    IsRefused,
+    EntersNewCard,
+    WantsMoneyBack,
+    Disputes,
+    ChangesProfile,
+    ComesBack,
+    IsForgotten,
+}
 
 impl Plot {
     /// One simulated hour.
@@ -141,58 +160,83 @@ impl Plot {
         }
     }
 
-    fn hour_of(&mut self, account: &mut Account, person: &mut Person) {
-        if self.happens(PROFILE_CHANGE) {
-            let phone = format!("+49 30 {:07}", self.random.between(0, 10_000_000));
-            let form = [("phone", phone.as_str()), ("email", person.email.as_str())];
-            let _ = call(account, Post, &format!("/v1/customers/{}", person.customer), &form);
+    /// What somebody does in this hour, if anything. One draw decides about all deeds, so that a quiet hour costs nothing.
+    fn any_deed(&mut self, deeds: &[(Deed, f64)]) -> Option<Deed> {
+        let times: f64 = deeds.iter().map(|(_, times)| times).sum();
+        if !self.happens(times) {
+            return None;
         }
+        let mut left = times * self.random.between(0, 1_000_000) as f64 / 1_000_000.0;
+        let chosen = deeds.iter().find(|(_, times)| {
+            left -= times;
+            left < 0.0
+        });
+        chosen.map(|(deed, _)| *deed)
+    }
+
+    fn hour_of(&mut self, account: &mut Account, person: &mut Person) {
+        let deed =
+            if person.subscription.is_some() { self.any_deed(&OF_SUBSCRIBERS) } else { self.any_deed(&OF_OTHERS) };
+        let Some(deed) = deed else { return };
         let held = person.subscription.as_ref().and_then(|id| account.get("subscription", id));
         match held {
             Some(held) if matches!(held.text("status"), "active" | "trialing" | "past_due") => {
-                self.hour_of_subscriber(account, person, &held);
+                self.subscriber_does(account, person, &held, deed);
             }
-            _ => self.hour_of_former(account, person),
+            _ => {
+                // It has ended meanwhile.
+                person.subscription = None;
+                self.other_does(account, person, deed);
+            }
         }
     }
 
-    fn hour_of_subscriber(&mut self, account: &mut Account, person: &mut Person, held: &Value) {
+    fn subscriber_does(&mut self, account: &mut Account, person: &mut Person, held: &Value, deed: Deed) {
         let path = format!("/v1/subscriptions/{}", held.text("id"));
-        let leaves = held.flag("cancel_at_period_end");
-        if person.refused {
-            if self.happens(NEW_CARD) {
-                self.new_card(account, person);
+        match deed {
+            Deed::Upgrades => self.upgrade(account, held),
+            Deed::ChangesSeats => self.change_seats(account, held),
+            Deed::PlansToLeaveOrStays if held.flag("cancel_at_period_end") => {
+                let _ = call(account, Post, &path, &[("cancel_at_period_end", "false")]);
             }
-        } else if self.happens(BANK_REFUSES) {
-            person.refused = true;
-            account.business.refused.insert(person.customer.clone());
-        } else if self.happens(UPGRADES) {
-            self.upgrade(account, held);
-        } else if self.happens(SEATS_CHANGE) {
-            self.change_seats(account, held);
-        } else if self.happens(REFUND) {
-            refund_last(account, &person.customer);
-        } else if self.happens(DISPUTE) {
-            dispute_last(account, &person.customer);
-        }
-        if leaves && self.happens(STAYS_AFTER_ALL) {
-            let _ = call(account, Post, &path, &[("cancel_at_period_end", "false")]);
-        } else if !leaves && self.happens(PLANS_TO_LEAVE) {
-            let form = [("cancel_at_period_end", "true"), ("cancellation_details[feedback]", "too_expensive")];
-            let _ = call(account, Post, &path, &form);
-        } else if self.happens(LEAVES_AT_ONCE) {
-            let _ = call(account, Delete, &path, &[]);
+            Deed::PlansToLeaveOrStays => {
+                let form = [("cancel_at_period_end", "true"), ("cancellation_details[feedback]", "too_expensive")];
+                let _ = call(account, Post, &path, &form);
+            }
+            Deed::LeavesAtOnce => drop(call(account, Delete, &path, &[])),
+            Deed::IsRefused => {
+                person.refused = true;
+                account.business.refused.insert(person.customer.clone());
+            }
+            Deed::EntersNewCard if person.refused || held.text("status") == "past_due" => {
+                self.new_card(account, person)
+            }
+            Deed::WantsMoneyBack => refund_last(account, &person.customer),
+            Deed::Disputes => dispute_last(account, &person.customer),
+            Deed::ChangesProfile => self.change_profile(account, person),
+            Deed::EntersNewCard | Deed::ComesBack | Deed::IsForgotten => {}
         }
     }
 
-    fn hour_of_former(&mut self, account: &mut Account, person: &mut Person) {
-        if self.happens(COMES_BACK) {
-            self.new_card(account, person);
-            self.subscribe(account, person, false);
-        } else if self.happens(IS_FORGOTTEN) {
-            let _ = call(account, Delete, &format!("/v1/customers/{}", person.customer), &[]);
-            person.customer.clear();
+    fn other_does(&mut self, account: &mut Account, person: &mut Person, deed: Deed) {
+        match deed {
+            Deed::ComesBack => {
+                self.new_card(account, person);
+                self.subscribe(account, person, false);
+            }
+            Deed::IsForgotten => {
+                let _ = call(account, Delete, &format!("/v1/customers/{}", person.customer), &[]);
+                person.customer.clear();
+            }
+            Deed::ChangesProfile => self.change_profile(account, person),
+            _ => {}
         }
+    }
+
+    fn change_profile(&mut self, account: &mut Account, person: &Person) {
+        let phone = format!("+49 30 {:07}", self.random.between(0, 10_000_000));
+        let form = [("phone", phone.as_str()), ("email", person.email.as_str())];
+        let _ = call(account, Post, &format!("/v1/customers/{}", person.customer), &form);
     }
 
     /// A new card, and what is open is paid with it.
@@ -241,14 +285,16 @@ impl Plot {
         }
     }
 
+    /// Every now and then a bank has read what there is to read.
     fn decide_disputes(&mut self, account: &mut Account) {
-        let open: Vec<Value> =
-            account.all("dispute").filter(|dispute| dispute.text("status") == "needs_response").collect();
-        for dispute in open {
-            if self.happens(DISPUTE_DECIDED) {
-                let won = self.random.chance(0.4);
-                decide_dispute(account, dispute.text("id"), won);
-            }
+        let count = account.count("dispute");
+        if count == 0 || !self.happens(DISPUTE_DECIDED * count as f64) {
+            return;
+        }
+        let oldest_open = account.all("dispute").find(|dispute| dispute.text("status") == "needs_response");
+        if let Some(dispute) = oldest_open {
+            let won = self.random.chance(0.4);
+            decide_dispute(account, dispute.text("id"), won);
         }
     }
 }

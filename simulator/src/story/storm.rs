@@ -44,12 +44,14 @@ const RECENT: u64 = 40;
 pub struct Storm {
     random: Random,
     made: u64,
+    /// Recurring prices.
+    prices: Vec<String>,
 }
 
 impl Storm {
     /// A storm that has not begun.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), made: 0 }
+        Self { random: Random::new(seed), made: 0, prices: Vec::new() }
     }
 
     /// Makes so many changes: objects are created, changed and removed, several within one second of the account's clock, which is moved
@@ -77,7 +79,7 @@ impl Storm {
                     ("unit_amount", amount),
                     ("recurring[interval]", "month"),
                 ];
-                let _ = call(account, Post, "/v1/prices", &form);
+                self.prices.extend(call(account, Post, "/v1/prices", &form).map(|price| price.text("id").to_owned()));
             }
         }
     }
@@ -97,7 +99,7 @@ impl Storm {
     fn any(&mut self, account: &Account, kind: &str) -> Option<Value> {
         let count = account.count(kind) as u64;
         let back = usize::try_from(self.random.between(0, count.min(RECENT))).ok()?;
-        account.all(kind).rev().nth(back)
+        account.recent(kind, back)
     }
 
     fn create(&mut self, account: &mut Account) {
@@ -139,12 +141,11 @@ impl Storm {
 
     fn subscribe(&mut self, account: &mut Account) {
         let Some(customer) = self.any(account, "customer") else { return };
-        let prices: Vec<Value> = account.all("price").filter(|price| price.text("type") == "recurring").collect();
-        let Some(price) = self.random.pick(&prices) else { return };
+        let Some(price) = self.random.pick(&self.prices) else { return };
         let quantity = self.random.between(1, 9).to_string();
         let form = [
             ("customer", customer.text("id")),
-            ("items[0][price]", price.text("id")),
+            ("items[0][price]", price.as_str()),
             ("items[0][quantity]", quantity.as_str()),
         ];
         let _ = call(account, Post, "/v1/subscriptions", &form);

@@ -1,7 +1,16 @@
 //! The simulator against Stripe's rules.
 
 mod account;
+mod books;
+mod business_discounts;
+mod business_dunning;
 mod business_life;
+mod business_proration;
+mod business_shapes;
+mod business_story;
+mod business_sums;
+mod business_versions;
+mod business_writes;
 mod client;
 mod deliveries;
 mod errors;
