@@ -18,6 +18,7 @@ mod read;
 pub mod routes;
 mod shared;
 mod simulator;
+pub mod story;
 pub mod versions;
 mod webhooks;
 

@@ -187,8 +187,10 @@ impl CatchUp {
         more: &[(String, String)],
     ) -> Result<(Taken, u64), EqualError> {
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+        // Not `try_join`: what has arrived before a page fails is written and handed over all the same.
         let (pages, taken) =
-            tokio::try_join!(log.read(&self.parts, slice, more, sender), intake::take(&self.parts, receiver))?;
+            tokio::join!(log.read(&self.parts, slice, more, sender), intake::take(&self.parts, receiver));
+        let (taken, pages) = (taken?, pages?);
         Ok((taken, pages))
     }
 

@@ -11,6 +11,7 @@ use billhook_store::DriftKind;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::harness::event;
 use crate::world::{World, customer, in_each_world, rename};
 
 const GRACE: SignedDuration = SignedDuration::from_secs(180);
@@ -234,5 +235,30 @@ fn a_kind_that_cannot_be_read_is_tried_again_after_the_period() {
         world.advance(DAY);
         sweep(&world, &["customer"]).await;
         assert_eq!(world.differences("customer").await, [""; 0]);
+    });
+}
+
+#[test]
+fn a_row_in_the_shape_of_another_api_version_is_no_drift() {
+    in_each_world(async |world: World| {
+        sweep(&world, &["customer"]).await;
+        world.advance(DAY);
+        let mut ids = Vec::new();
+        for version in ["2020-08-27", billhook_stripe::catalogue::api_version()] {
+            let id = world.at_stripe(|account| customer(account, version, None));
+            let set_phone =
+                |customer: &mut serde_json::Map<String, Value>| drop(customer.insert("phone".into(), json!("1")));
+            let mut object = world.at_stripe(|account| account.update("customer", &id, None, set_phone)).unwrap();
+            object.as_object_mut().unwrap().remove("phone");
+            let created = world.now().as_second();
+            let mut event = event(&format!("evt_{version}"), "customer.created", created, object, None);
+            event["api_version"] = json!(version);
+            world.mirror.deliver(&[event]).await;
+            ids.push(id);
+        }
+        world.advance(10);
+        sweep(&world, &["customer"]).await;
+        assert_eq!(world.differences("customer").await, [""; 0]);
+        assert_eq!(finds(&world).await, [(DriftKind::Changed, ids[1].clone(), "phone".to_owned())]);
     });
 }

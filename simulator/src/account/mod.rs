@@ -57,6 +57,8 @@ pub struct Account {
     pub(crate) business: crate::business::State,
     /// The request that is being answered: events name it as their cause.
     pub(crate) request: Option<Request>,
+    /// Whether payment methods are listed for one customer only, as for older API versions.
+    pub payment_methods_need_customer: bool,
     keys: Vec<keys::Key>,
     replays: replays::Replays,
     pub(crate) endpoints: Endpoints,
@@ -94,6 +96,7 @@ impl Account {
             shown_ms,
             business: crate::business::State::default(),
             request: None,
+            payment_methods_need_customer: false,
             keys: Vec::new(),
             replays: replays::Replays::default(),
             endpoints: Endpoints::new(),
@@ -279,6 +282,11 @@ impl Account {
     /// Every object of a kind, oldest first.
     pub fn all(&self, kind: &str) -> impl DoubleEndedIterator<Item = Value> {
         self.kinds.get(kind).into_iter().flat_map(|collection| collection.entries.values().map(Entry::value))
+    }
+
+    /// The object of a kind before which so many newer ones stand in lists.
+    pub fn recent(&self, kind: &str, newer: usize) -> Option<Value> {
+        self.kinds.get(kind)?.entries.values().rev().nth(newer).map(Entry::value)
     }
 
     /// The objects of a kind whose property (an id or a text, also one that is expanded) has a value, oldest first. Fast: there is

@@ -22,7 +22,7 @@ const DUE_DAYS: i64 = 9;
 const FEE_UNITS: i64 = 20;
 
 /// Opens a dispute about the whole of a charge and takes the money.
-pub(super) fn open(account: &mut Account, charge: &str, reason: &str) {
+pub fn open(account: &mut Account, charge: &str, reason: &str) {
     let Some(charge) = account.get("charge", charge) else { return };
     let id = charge.text("id");
     if charge.flag("disputed") || charge.int("amount_refunded") > 0 {
@@ -103,7 +103,7 @@ fn has_ended(dispute: &Value) -> bool {
 }
 
 /// The bank decides; when the account wins, the money comes back.
-pub(super) fn decide(account: &mut Account, id: &str, won: bool) {
+pub fn decide(account: &mut Account, id: &str, won: bool) {
     let Some(dispute) = account.get("dispute", id).filter(|dispute| !has_ended(dispute)) else { return };
     let status = if won { "won" } else { "lost" };
     let closed = change(account, "dispute", id, Some("charge.dispute.closed"), json!({ "status": status }));

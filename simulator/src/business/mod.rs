@@ -1,19 +1,23 @@
 //! What happens in the account when somebody writes to it, and when time passes.
 //!
-//! Every write is a function in [`ROUTES`]. Objects are JSON, complete from the templates in `shapes.json`; what the objects do not
+//! Every write is a function in one of the tables of [`routes`]. Objects are JSON, complete from the templates in `shapes.json`; what the objects do not
 //! hold is in [`State`]. Whatever changes an object that has events emits one in the same second, so that the last event about an object
 //! shows its state.
 
 mod balance;
-mod calendar;
+pub(crate) mod calendar;
+mod call;
 mod charge;
+mod checkout;
+mod control;
+mod credit_note;
 mod customer;
 mod discount;
 mod dispute;
 mod entitlement;
-mod fields;
+pub(crate) mod fields;
 mod invoice;
-mod money;
+pub(crate) mod money;
 mod payment_intent;
 mod payment_method;
 mod payout;
@@ -23,21 +27,23 @@ mod product;
 mod radar;
 mod record;
 mod refund;
+mod schedule;
 mod setup_intent;
 mod shapes;
 mod state;
 mod subscription;
 mod take;
+mod tax;
 mod test_cards;
+mod test_clock;
 mod timing;
 
-use serde_json::Value;
-
-use crate::account::Account;
-use crate::error::ApiError;
-use crate::params::Params;
 use crate::routes::WriteRoute;
 
+pub use call::call;
+pub use checkout::complete as complete_checkout;
+pub use control::control;
+pub use dispute::{decide as decide_dispute, open as open_dispute};
 pub use shapes::templates;
 pub use state::State;
 
@@ -48,6 +54,8 @@ pub fn routes() -> impl Iterator<Item = &'static WriteRoute> {
         discount::ROUTES,
         dispute::ROUTES,
         charge::ROUTES,
+        checkout::ROUTES,
+        credit_note::ROUTES,
         entitlement::ROUTES,
         invoice::ROUTES,
         invoice::ITEM_ROUTES,
@@ -58,16 +66,13 @@ pub fn routes() -> impl Iterator<Item = &'static WriteRoute> {
         product::ROUTES,
         radar::ROUTES,
         refund::ROUTES,
+        schedule::ROUTES,
         setup_intent::ROUTES,
         subscription::ROUTES,
         subscription::ITEM_ROUTES,
+        tax::ROUTES,
+        test_clock::ROUTES,
     ]
     .into_iter()
     .flatten()
-}
-
-/// What `POST /_simulator/<name>` does, for names that the simulator itself does not know. `None` for unknown ones.
-pub fn control(account: &mut Account, name: &str, params: &Params) -> Option<Result<Value, ApiError>> {
-    let _ = (account, name, params);
-    None
 }

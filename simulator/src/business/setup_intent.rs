@@ -28,7 +28,7 @@ const SETTABLE: &[(&str, Take)] = &[
     ("customer", Take::Text),
 ];
 
-fn create(account: &mut Account, params: &Params) -> Result<Value, ApiError> {
+pub(super) fn create(account: &mut Account, params: &Params) -> Result<Value, ApiError> {
     let customer = params.text("customer").filter(|customer| !customer.is_empty());
     if let Some(customer) = customer {
         named(account, "customer", customer, "customer")?;

@@ -52,6 +52,10 @@ pub struct State {
     pub(crate) features_of_product: HashMap<String, Vec<String>>,
     /// Active entitlements of a customer.
     pub(crate) entitlements: HashMap<String, Vec<String>>,
+    /// `subscription_data` of Checkout sessions.
+    pub(crate) subscription_data: HashMap<String, serde_json::Map<String, Value>>,
+    /// The story that was asked for over HTTP.
+    pub(crate) story: Option<crate::story::Story>,
     /// Test clocks by id.
     pub(crate) clocks: BTreeMap<String, TestClock>,
 }

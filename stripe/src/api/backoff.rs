@@ -1,4 +1,4 @@
-//! How long to wait before trying again.
+//! Whether to try again, and how long to wait before.
 
 use std::time::Duration;
 
@@ -6,8 +6,49 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::Limits;
 
+/// What a request has been through.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    counted: u32,
+    repeated: u32,
+    spent: Duration,
+    was_closed: bool,
+}
+
+/// How an attempt failed, as far as another one is concerned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed {
+    /// What Stripe wishes.
+    pub(super) retry_after: Option<Duration>,
+    /// Whether it does not count, because it was turned away for the rate.
+    pub(super) is_free: bool,
+    /// Whether the connection was closed: once in a request's life that is an idle one that was given up, and no failure.
+    pub(super) is_closed: bool,
+}
+
+impl Attempts {
+    /// Adds the time of an attempt.
+    pub(super) fn spend(&mut self, time: Duration) {
+        self.spent += time;
+    }
+
+    /// The pause before the next attempt; `None` when there have been enough.
+    pub(super) fn next_pause(&mut self, limits: &Limits, failed: Failed) -> Option<Duration> {
+        if failed.is_closed && !self.was_closed {
+            self.was_closed = true;
+            return Some(Duration::ZERO);
+        }
+        self.counted += u32::from(!failed.is_free);
+        let pause = backoff(limits, self.repeated).max(failed.retry_after.unwrap_or_default());
+        self.repeated += 1;
+        self.spent += pause;
+        let is_over = self.counted >= limits.attempts || self.spent > Duration::from_millis(limits.total_ms);
+        (!is_over).then_some(pause)
+    }
+}
+
 /// `min(first · 2^retries, longest)`, times a factor from 0.5 to 1 so that clients that failed together do not come back together.
-pub(super) fn backoff(limits: &Limits, retries: u32) -> Duration {
+fn backoff(limits: &Limits, retries: u32) -> Duration {
     scaled(limits, retries, random_unit())
 }
 

@@ -3,17 +3,17 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use billhook_core::Clock;
 use billhook_core::metrics::{Metrics, Outcome};
+use billhook_core::{Clock, Secret};
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 
-use super::backoff::backoff;
+use super::backoff::Attempts;
 use super::base::{Base, form_body};
 use super::gate::{Gate, Look};
-use super::rate::{Learned, Limiter, endpoint};
+use super::rate::{Learned, Limiter, Permit, endpoint};
 use super::transport::{Received, Request, Transport, form_header, header_value, standing_headers};
 use super::verdict::{self, Judged, Verdict};
 use super::{Answer, ApiError, ApiOptions, BACKGROUND_REQUESTS_PER_SECOND, Class, Failure, Limits, OnKeyRefused};
@@ -106,55 +106,63 @@ impl Client {
         let request = self.request(&call)?;
         let endpoint = endpoint(call.method.as_str(), call.path);
         let arrival = self.limiter.arrive();
-        let (mut counted, mut repeated, mut spent, mut was_closed) = (0, 0, Duration::ZERO, false);
+        let mut attempts = Attempts::default();
         loop {
             self.gate.look_if_due().await;
             self.pass_gate().await?;
             let permit = self.limiter.admit(call.class, &endpoint, arrival).await;
+            // It may have waited long for its turn.
             if self.gate.is_paused() {
                 continue;
             }
             let (key, generation) = self.gate.current();
-            let start = Instant::now();
-            let received = self.transport.attempt(&request, &key).await;
-            spent += start.elapsed();
-            let (judged, received) = match received {
-                Ok(received) => (verdict::of_received(&received, request_failure(&call)), Some(received)),
-                Err(broken) => (verdict::of_broken(broken, request_failure(&call)), None),
-            };
-            self.observe(&call, &judged, received.as_ref(), start.elapsed());
-            permit.end(judged.learned, hold(&judged));
-            let (error, retry_after, is_free, is_closed) = match (judged.verdict, received) {
-                (Verdict::Done, Some(received)) => return Ok(self.answer(&call, received)),
-                (Verdict::Final(error), _) => return Err(error),
-                (Verdict::Key(failure), _) => match self.key_refused(generation, &failure).await {
-                    Refusal::Again => continue,
-                    Refusal::OnlyThis => return Err(ApiError::NoPermission(failure)),
-                    Refusal::Paused if self.on_key_refused == OnKeyRefused::Fail => {
-                        return Err(ApiError::KeyRefused(failure));
-                    }
-                    Refusal::Paused => continue,
+            let (verdict, received) = self.attempt(&call, &request, &key, permit, &mut attempts).await;
+            let (error, failed) = match verdict {
+                Verdict::Done => match received {
+                    Some(received) => return Ok(self.answer(&call, received)),
+                    // There is no such verdict without an answer.
+                    None => return Err(ApiError::Unavailable(Box::new(request_failure(&call)))),
                 },
-                (Verdict::Again { error, retry_after, is_free, is_closed }, _) => {
-                    (error, retry_after, is_free, is_closed)
+                Verdict::Final(error) => return Err(error),
+                Verdict::Key(failure) => {
+                    self.settle_refusal(generation, failure).await?;
+                    continue;
                 }
-                // There is no verdict of this kind without an answer.
-                (Verdict::Done, None) => return Err(ApiError::Unavailable(Box::new(request_failure(&call)))),
+                Verdict::Again { error, failed } => (error, failed),
             };
-            if is_closed && !was_closed {
-                was_closed = true;
-                self.observer.metrics.api_retries.inc();
-                continue;
-            }
-            counted += u32::from(!is_free);
-            let pause = backoff(&self.limits, repeated).max(retry_after.unwrap_or_default());
-            if counted >= self.limits.attempts || spent + pause > Duration::from_millis(self.limits.total_ms) {
-                return Err(error);
-            }
-            repeated += 1;
-            spent += pause;
+            let Some(pause) = attempts.next_pause(&self.limits, failed) else { return Err(error) };
             self.observer.metrics.api_retries.inc();
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Asks once, and tells the limiter and the metrics what came of it.
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        request: &Request,
+        key: &Secret,
+        permit: Permit,
+        attempts: &mut Attempts,
+    ) -> (Verdict, Option<Received>) {
+        let start = Instant::now();
+        let received = self.transport.attempt(request, key).await;
+        attempts.spend(start.elapsed());
+        let (judged, received) = match received {
+            Ok(received) => (verdict::of_received(&received, request_failure(call)), Some(received)),
+            Err(broken) => (verdict::of_broken(broken, request_failure(call)), None),
+        };
+        self.observe(call, &judged, received.as_ref(), start.elapsed());
+        permit.end(judged.learned, hold(&judged));
+        (judged.verdict, received)
+    }
+
+    /// After a refusal of the key: whether the request is to be made again, now or after the pause.
+    async fn settle_refusal(self: &Arc<Self>, generation: u64, failure: Box<Failure>) -> Result<(), ApiError> {
+        match self.key_refused(generation, &failure).await {
+            Refusal::OnlyThis => Err(ApiError::NoPermission(failure)),
+            Refusal::Paused if self.on_key_refused == OnKeyRefused::Fail => Err(ApiError::KeyRefused(failure)),
+            Refusal::Again | Refusal::Paused => Ok(()),
         }
     }
 
@@ -226,12 +234,8 @@ impl Client {
         request.headers.remove("stripe-account");
         request.headers.remove("stripe-context");
         let permit = self.limiter.admit(call.class, &endpoint("GET", path), self.limiter.arrive()).await;
-        let start = Instant::now();
-        let Ok(received) = self.transport.attempt(&request, &self.gate.current().0).await else { return false };
-        let judged = verdict::of_received(&received, request_failure(&call));
-        self.observe(&call, &judged, Some(&received), start.elapsed());
-        permit.end(judged.learned, hold(&judged));
-        match judged.verdict {
+        let key = self.gate.current().0;
+        match self.attempt(&call, &request, &key, permit, &mut Attempts::default()).await.0 {
             Verdict::Done => true,
             Verdict::Final(error) => !matches!(error, ApiError::Unavailable(_) | ApiError::TooLarge(_)),
             Verdict::Again { .. } | Verdict::Key(_) => false,
@@ -299,7 +303,7 @@ async fn watch(client: Weak<Client>) {
 /// How long to send nothing to where this request was turned away.
 fn hold(judged: &Judged) -> Option<Duration> {
     match &judged.verdict {
-        Verdict::Again { retry_after, .. } if judged.learned != Learned::Accepted => *retry_after,
+        Verdict::Again { failed, .. } if judged.learned != Learned::Accepted => failed.retry_after,
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::backoff::Failed;
 use super::rate::Learned;
 use super::transport::{Broken, Received};
 use super::{ApiError, Failure};
@@ -47,12 +48,8 @@ pub(super) enum Verdict {
     Again {
         /// What to report when it was the last.
         error: ApiError,
-        /// Stripe's wish.
-        retry_after: Option<Duration>,
-        /// Whether the attempt does not count, because it was turned away for the rate.
-        is_free: bool,
-        /// Whether it may be made at once, if it is the first such: an idle connection was closed.
-        is_closed: bool,
+        /// What decides about the pause before it.
+        failed: Failed,
     },
     /// The key seems to be refused for everything.
     Key(Box<Failure>),
@@ -86,7 +83,8 @@ pub(super) fn of_broken(broken: Broken, mut failure: Failure) -> Judged {
     };
     failure.message = bounded(&message, MESSAGE_CHARACTERS_MAX);
     let error = ApiError::Unavailable(Box::new(failure));
-    let verdict = Verdict::Again { error, retry_after: None, is_free: false, is_closed };
+    let failed = Failed { retry_after: None, is_free: false, is_closed };
+    let verdict = Verdict::Again { error, failed };
     Judged { verdict, learned: Learned::Nothing, outcome }
 }
 
@@ -109,7 +107,8 @@ fn of_success(received: &Received, mut failure: Failure) -> Judged {
     let outcome = if matches!(flaw, Flaw::Cut) { "incomplete" } else { "unusable" };
     failure.message = flaw.to_string();
     let error = ApiError::Unavailable(Box::new(failure));
-    let verdict = Verdict::Again { error, retry_after: None, is_free: false, is_closed: false };
+    let failed = Failed { retry_after: None, is_free: false, is_closed: false };
+    let verdict = Verdict::Again { error, failed };
     Judged { verdict, learned: Learned::Nothing, outcome }
 }
 
@@ -196,7 +195,7 @@ fn of_error(received: &Received, mut failure: Failure) -> Judged {
     } else if again {
         let retry_after = if temporary || is_rate { retry_after(&received.headers) } else { None };
         let error = ApiError::Unavailable(Box::new(failure));
-        Verdict::Again { error, retry_after, is_free: is_rate, is_closed: false }
+        Verdict::Again { error, failed: Failed { retry_after, is_free: is_rate, is_closed: false } }
     } else {
         let kind = error.kind.as_deref().unwrap_or_default();
         Verdict::Final(if is_stripes { classify(status, kind, code, failure) } else { unavailable(failure) })

@@ -154,7 +154,12 @@ impl Api {
     /// See [`ApiError`]; [`ApiError::NotFound`] when it was deleted.
     pub async fn retrieve_webhook_endpoint(&self, id: &str) -> Result<WebhookEndpoint, ApiError> {
         let path = path_of(id);
-        parse("GET", &self.get(&Get { path: &path, query: &[], account: "", class: Class::Interactive }).await?)
+        let answer = self.get(&Get { path: &path, query: &[], account: "", class: Class::Interactive }).await?;
+        // Of what was deleted Stripe keeps the id, and answers with a success.
+        if serde_json::from_slice::<Stub>(&answer.body).is_ok_and(|stub| stub.deleted) {
+            return Err(ApiError::NotFound(Box::new(failure("GET", &answer, "it was deleted".to_owned()))));
+        }
+        parse("GET", &answer)
     }
 
     /// Changes an endpoint.
@@ -195,13 +200,21 @@ fn parse(method: &'static str, answer: &Answer) -> Result<WebhookEndpoint, ApiEr
     serde_json::from_slice(&answer.body).map_err(|error| unusable(method, answer, &error))
 }
 
+/// What is left of a deleted object.
+#[derive(Deserialize)]
+struct Stub {
+    #[serde(default)]
+    deleted: bool,
+}
+
 /// The message of the error names a place, never a value.
 fn unusable(method: &'static str, answer: &Answer, error: &serde_json::Error) -> ApiError {
-    ApiError::Unavailable(Box::new(Failure {
-        method,
-        path: answer.path.clone(),
-        request_id: answer.request_id.clone(),
-        message: format!("the answer is no webhook endpoint (line {}, column {} of it)", error.line(), error.column()),
-        ..Failure::default()
-    }))
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let message = format!("the answer is no webhook endpoint ({place} of it)");
+    ApiError::Unavailable(Box::new(failure(method, answer, message)))
+}
+
+fn failure(method: &'static str, answer: &Answer, message: String) -> Failure {
+    let (path, request_id) = (answer.path.clone(), answer.request_id.clone());
+    Failure { method, path, request_id, message, ..Failure::default() }
 }

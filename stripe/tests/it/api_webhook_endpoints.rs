@@ -67,6 +67,7 @@ async fn endpoints_are_changed_read_and_deleted() {
         json(200, r#"{"id":"we_1","object":"webhook_endpoint","deleted":true}"#),
         error(404, "invalid_request_error", "resource_missing", "No such webhook endpoint"),
         ok(),
+        json(200, r#"{"id":"we_1","object":"webhook_endpoint","deleted":true}"#),
     ])
     .await;
     let api = server.api();

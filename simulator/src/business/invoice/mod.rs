@@ -21,7 +21,8 @@ pub(super) use draft::{DRAFT_HOURS, Draft, create as draft, finalize, subscripti
 pub(super) use item::{Proration, ROUTES as ITEM_ROUTES, prorate};
 pub(super) use line::{amount_of, of_subscription_item, price_details, product_name};
 pub(super) use settle::{
-    attempt, mark_uncollectible, payment_failed, payment_needs_action, payment_succeeded, stop_collecting, void,
+    attempt, mark_uncollectible, payment_failed, payment_needs_action, payment_succeeded, request_less,
+    stop_collecting, void,
 };
 
 pub(super) static ROUTES: &[WriteRoute] = &[

@@ -188,3 +188,22 @@ fn cancel_payment(account: &mut Account, id: &str) {
         }
     }
 }
+
+/// The amount that an open invoice asks for has changed: so does its payment. Nothing left means paid.
+pub(in crate::business) fn request_less(account: &mut Account, invoice: &Value) {
+    let (id, amount) = (invoice.text("id"), invoice.int("amount_remaining"));
+    if amount == 0 {
+        cancel_payment(account, id);
+        paid(account, id, 0, true);
+        return;
+    }
+    if let Some(intent) = account.business.intent_of_invoice.get(id).cloned() {
+        // Stripe has no event for this.
+        change(account, "payment_intent", &intent, None, json!({ "amount": amount }));
+    }
+    for payment in account.find("invoice_payment", "invoice", id) {
+        if payment.text("status") == "open" {
+            change(account, "invoice_payment", payment.text("id"), None, json!({ "amount_requested": amount }));
+        }
+    }
+}
