@@ -70,9 +70,7 @@ fn objects_of_a_story_are_complete_inside_and_out() {
             });
         }
     }
-    for kind in
-        ["line_item", "subscription_item", "plan", "price", "invoice_payment", "refund", "payout", "item"]
-    {
+    for kind in ["line_item", "subscription_item", "plan", "price", "invoice_payment", "refund", "payout", "item"] {
         assert!(checked.contains(kind), "{kind} was not seen: {checked:?}");
     }
 }
