@@ -228,7 +228,7 @@ mod tests {
         let copied = Converted::Value(Value::Json(r#"{"a":1}"#.into()));
         let elsewhere = column(Source::Parent(vec!["metadata".into()]));
         assert_eq!(simple(&elsewhere, Simple::Value, metadata, text), copied);
-        assert_eq!(simple(&own, Simple::Value, metadata, &text.to_owned()), copied);
+        assert_eq!(simple(&own, Simple::Value, metadata, text), copied);
         assert_eq!(simple(&own, Simple::Value, metadata, ""), copied);
     }
 }

@@ -13,11 +13,15 @@ const ROUNDS: u64 = 500;
 /// Most rounds; a round takes about a second on each store.
 const ROUNDS_MAX: u64 = 100_000;
 
+/// Tells the storm tests which seeds and how many changes to run; their defaults are short.
+const STORM: [(&str, &str); 2] = [("BILLHOOK_STORM_SEEDS", "seeds"), ("BILLHOOK_STORM_CHANGES", "changes")];
+
 /// Runs the command with the arguments behind its name.
 ///
-/// `--rounds N` (500), `--filter text` (`crash`: which tests of the program to run).
+/// `--rounds N` (500), `--filter text` (`crash`: which tests of the program to run). For `--filter storm` also `--seeds 1-20` and
+/// `--changes 20000`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let flags = Flags::parse(arguments, &["rounds", "filter"], &[])?;
+    let flags = Flags::parse(arguments, &["rounds", "filter", "seeds", "changes"], &[])?;
     let rounds = flags.number("rounds", ROUNDS, 1..=ROUNDS_MAX)?;
     let server = TestServer::start()?;
     let mut tests = shell::command("cargo");
@@ -26,6 +30,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // Rounds of several tests at once would only measure how they disturb each other.
     tests.args(["--test-threads", "1", "--nocapture"]);
     tests.env(ROUNDS_VARIABLE, rounds.to_string());
+    for (variable, flag) in STORM {
+        tests.envs(flags.text(flag).map(|value| (variable, value)));
+    }
     if let Some(url) = server.url() {
         tests.env(URL_VARIABLE, url);
     }

@@ -108,6 +108,7 @@ impl World {
             memory_bytes_max: 1 << 20,
             livemode: None,
             account: String::new(),
+            reads: None,
         };
         let applier = Applier::start(options, self.store.clone(), clock.clone(), metrics.clone());
         let options = IngestOptions {

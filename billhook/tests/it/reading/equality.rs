@@ -79,7 +79,7 @@ fn a9_a_gap_of_more_than_thirty_days_is_recorded_and_read_again() {
         }
         world.simulator.account(|account| account.advance(45 * DAY));
         let server = world.serve();
-        let gaps = format!("SELECT count(*) FROM {}", sql::own_table(&world.url(), "sync_gaps"));
+        let gaps = format!("SELECT count(*) FROM {}", sql::own_table(&world.url(), "gaps"));
         until("the gap is recorded", || (world.number(&gaps) == 1).then_some(()));
         world.assert_becomes_equal("A9");
         let status = world.succeed(&["sync", "status"]);

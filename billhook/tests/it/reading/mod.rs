@@ -6,4 +6,5 @@ mod equality;
 mod kill;
 mod network;
 mod oracle;
+mod storm;
 mod world;

@@ -11,7 +11,7 @@ use billhook_testkit::{sql, wait};
 use serde_json::Value;
 
 /// Longest wait for the mirror to become equal, in seconds.
-const EQUAL_SECONDS_MAX: u64 = 120;
+const EQUAL_SECONDS_MAX: u64 = 90;
 
 /// Differences that a failing test shows.
 const SHOWN_MAX: usize = 20;
@@ -23,8 +23,11 @@ pub(super) fn assert_becomes_equal(what: &str, simulator: &Simulator, url: &str)
         last = differences(&simulator.oracle(), url);
         last.is_empty().then_some(())
     });
-    let shown = &last[..last.len().min(SHOWN_MAX)];
-    assert!(equal.is_ok(), "{what}: {} differences, such as\n{}", last.len(), shown.join("\n"));
+    if equal.is_err() {
+        let shown = &last[..last.len().min(SHOWN_MAX)];
+        let marked = sql::query(url, &format!("SELECT * FROM {} LIMIT 5", sql::own_table(url, "dirty")));
+        panic!("{what}: {} differences, such as\n{}\nto read again: {marked:?}", last.len(), shown.join("\n"));
+    }
 }
 
 /// What differs between the account and the mirror, a line each.
@@ -82,7 +85,7 @@ fn rows(table: &Table, url: &str) -> BTreeMap<String, Row> {
             Value::String(text) => serde_json::from_str(text).expect("JSON"),
             json => json.clone(),
         };
-        let deleted = row["gone"] == Value::Bool(true) || row["gone"] == Value::from(1);
+        let deleted = row["gone"] == true || row["gone"] == 1;
         (row["id"].as_str().expect("an id").to_owned(), Row { raw, deleted })
     };
     rows.into_iter().map(row).collect()

@@ -26,8 +26,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) struct World {
     /// The account.
     pub(super) simulator: Simulator,
-    /// The mirror's database.
-    pub(super) database: TestDatabase,
+    /// URL of the mirror's database.
+    url: String,
+    /// The database, where it is the test's own.
+    _database: Option<TestDatabase>,
     /// How the program is started.
     pub(super) settings: ServerSettings,
 }
@@ -35,7 +37,6 @@ pub(super) struct World {
 /// Runs a test on both stores, each with a fresh account of the same seed.
 pub(super) fn on_both(test: &str, seed: u64, run: impl Fn(World)) {
     for database in TestDatabase::both(test).expect("databases") {
-        println!("{test} on {}", database.dialect());
         run(World::new(database, seed));
     }
 }
@@ -49,15 +50,21 @@ fn simulator(clock: ClockMode, seed: u64) -> Simulator {
 impl World {
     /// An account with this seed and a database.
     pub(super) fn new(database: TestDatabase, seed: u64) -> Self {
+        let url = database.url();
+        Self { _database: Some(database), ..Self::on(&url, seed) }
+    }
+
+    /// An account with this seed and a database that somebody else looks after.
+    pub(super) fn on(url: &str, seed: u64) -> Self {
         let simulator = simulator(ClockMode::Real, seed);
-        let settings = ServerSettings::new(PROGRAM, &database.url())
+        let settings = ServerSettings::new(PROGRAM, url)
             .expect("a working directory")
             .set("STRIPE_SECRET_KEY", STRIPE_KEY)
             .set("STRIPE_API_BASE", &simulator.base_url())
             .set("API_KEY", API_KEY)
             // The simulator has no other user, and a test should not wait for the rate of a real account.
             .set("BILLHOOK_STRIPE_REQUESTS_PER_SECOND", "2000");
-        Self { simulator, database, settings }
+        Self { simulator, url: url.to_owned(), _database: None, settings }
     }
 
     /// Another account, empty, with a clock of its own.
@@ -83,7 +90,7 @@ impl World {
 
     /// The database's URL.
     pub(super) fn url(&self) -> String {
-        self.database.url()
+        self.url.clone()
     }
 
     /// Starts `serve` and lets the account deliver to it.
