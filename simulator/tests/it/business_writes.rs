@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::books::{Books, DAY, START, assert_history, text};
 
+/// The fields of a form.
+type Form<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn a_declined_card_is_an_error_and_leaves_a_failed_charge() {
     let mut books = Books::new();
@@ -210,7 +213,7 @@ fn parameters_that_cannot_be_are_refused() {
         let product = text(&books.post("/v1/products", &[("name", "Once")]), "id");
         text(&books.post("/v1/prices", &[("product", &product), ("currency", "usd"), ("unit_amount", "5")]), "id")
     };
-    let cases: [(&str, &[(&str, &str)], Option<&str>); 8] = [
+    let cases: [(&str, Form<'_>, Option<&str>); 8] = [
         ("/v1/products", &[], Some("parameter_missing")),
         (
             "/v1/prices",

@@ -76,7 +76,7 @@ fn events_are_kept_thirty_days() {
         account.events().next().unwrap().id.clone()
     });
     simulator.account(|account| account.advance(30 * DAY - 1));
-    assert_eq!(caller.ids("/v1/events"), [id.clone()]);
+    assert_eq!(caller.ids("/v1/events"), std::slice::from_ref(&id));
     simulator.account(|account| account.advance(2));
     assert_eq!(caller.ids("/v1/events").len(), 0);
     assert_eq!(caller.read(&format!("/v1/events/{id}")).0, 404);

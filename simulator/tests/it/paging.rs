@@ -14,7 +14,7 @@ fn products(simulator: &billhook_simulator::Simulator, seconds: &[i64]) -> Vec<(
             account.insert(json!({"id": id, "object": "product", "created": second, "active": true}), None);
             made.push((*second, at, id));
         }
-        made.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+        made.sort_by_key(|made| std::cmp::Reverse((made.0, made.1)));
         made.into_iter().map(|(second, _, id)| (second, id)).collect()
     })
 }
@@ -113,7 +113,7 @@ fn objects_that_come_while_paging_do_not_disturb() {
     let first = caller.ids("/v1/products?limit=10");
     simulator.account(|account| account.insert(json!({"id": "prod_new", "object": "product", "created": 99}), None));
     let rest = caller.walk(&format!("/v1/products?limit=10&starting_after={}", first[9]));
-    let seen: Vec<String> = first.into_iter().chain(rest.into_iter().skip(0)).collect();
+    let seen: Vec<String> = first.into_iter().chain(rest).collect();
     // The walk began after the cursor, so it must not bring the new object.
     assert_eq!(seen, before.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
 }
