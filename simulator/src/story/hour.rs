@@ -175,7 +175,8 @@ impl Plot {
     }
 
     fn hour_of(&mut self, account: &mut Account, person: &mut Person) {
-        let deed = if person.subscription.is_some() { self.any_deed(&OF_SUBSCRIBERS) } else { self.any_deed(&OF_OTHERS) };
+        let deed =
+            if person.subscription.is_some() { self.any_deed(&OF_SUBSCRIBERS) } else { self.any_deed(&OF_OTHERS) };
         let Some(deed) = deed else { return };
         let held = person.subscription.as_ref().and_then(|id| account.get("subscription", id));
         match held {
@@ -207,7 +208,9 @@ impl Plot {
                 person.refused = true;
                 account.business.refused.insert(person.customer.clone());
             }
-            Deed::EntersNewCard if person.refused || held.text("status") == "past_due" => self.new_card(account, person),
+            Deed::EntersNewCard if person.refused || held.text("status") == "past_due" => {
+                self.new_card(account, person)
+            }
             Deed::WantsMoneyBack => refund_last(account, &person.customer),
             Deed::Disputes => dispute_last(account, &person.customer),
             Deed::ChangesProfile => self.change_profile(account, person),

@@ -198,6 +198,8 @@ impl Storm {
             let mut object = account.plain(kind);
             object.insert("metadata".to_owned(), json!({ "stamp": stamp }));
             account.insert(Value::Object(object), event_of(kind, "created"));
+        } else if event_of(kind, "created").is_some() && event_of(kind, "updated").is_none() {
+            // Stripe would tell nobody.
         } else if let Some(object) = self.any(account, kind) {
             let _ = account.update(kind, object.text("id"), event_of(kind, "updated"), |object| {
                 object.insert("metadata".to_owned(), json!({ "stamp": stamp }));

@@ -113,8 +113,7 @@ fn an_incomplete_subscription_begins_when_its_invoice_is_paid() {
         "0d00h invoice.updated
          0d00h invoice.paid
          0d00h invoice.payment_succeeded
-         0d00h customer.subscription.updated
-         0d00h customer.updated",
+         0d00h customer.subscription.updated",
     );
 }
 

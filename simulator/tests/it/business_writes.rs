@@ -130,7 +130,7 @@ fn a_checkout_makes_the_customer_and_the_subscription_and_then_completes() {
 fn an_invoice_by_hand_is_paid_outside_voided_given_up_or_deleted() {
     let mut books = Books::new();
     let customer = books.customer("pm_card_visa");
-    let mut invoice = |books: &mut Books| {
+    let invoice = |books: &mut Books| {
         let item = [("customer", customer.as_str()), ("amount", "900"), ("currency", "usd")];
         books.post("/v1/invoiceitems", &item);
         let form =
