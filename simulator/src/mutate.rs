@@ -3,6 +3,7 @@
 use billhook_stripe::catalogue;
 use serde_json::{Value, json};
 
+use crate::account::embedded::{Elements, of_kind};
 use crate::account::{Account, kind_name};
 
 /// The event that tells of a change of a kind, when Stripe has one: `created`, `updated` or `deleted`.
@@ -42,18 +43,33 @@ pub(crate) fn mutate(account: &mut Account, kind: &str) {
     }
 }
 
-fn create_like(account: &mut Account, kind: &str, mut template: Value) {
-    let prefix = template["id"].as_str().and_then(|id| id.rfind('_').and_then(|at| id.get(..=at)));
-    let prefix = prefix.unwrap_or("obj_").to_owned();
-    template["id"] = json!(account.new_id(&prefix));
-    template["created"] = json!(account.now());
-    // The lines of an invoice belong to it alone.
-    if let Some(lines) = template["lines"]["data"].as_array_mut() {
-        for line in lines {
-            line["id"] = json!(account.new_id("il_"));
+fn create_like(account: &mut Account, kind: &str, mut object: Value) {
+    let old = object["id"].as_str().unwrap_or_default().to_owned();
+    let id = another_id(account, &old);
+    object["id"] = json!(id);
+    object["created"] = json!(account.now());
+    // The elements of its lists belong to it alone.
+    for embedded in of_kind(kind).filter(|embedded| matches!(embedded.elements, Elements::Own(_))) {
+        let url = embedded.url_of(&object);
+        let Some(list) = object.get_mut(embedded.property).filter(|list| list["data"].is_array()) else { continue };
+        list["url"] = json!(url);
+        for element in list["data"].as_array_mut().into_iter().flatten() {
+            let element_id = another_id(account, element["id"].as_str().unwrap_or_default());
+            element["id"] = json!(element_id);
+            for back in element.as_object_mut().into_iter().flat_map(|element| element.values_mut()) {
+                if *back == json!(old) {
+                    *back = json!(id);
+                }
+            }
         }
     }
-    account.insert(template, event_of(kind, "created"));
+    account.insert(object, event_of(kind, "created"));
+}
+
+/// A new id with the prefix of another.
+fn another_id(account: &mut Account, id: &str) -> String {
+    let prefix = id.rfind('_').and_then(|at| id.get(..=at)).unwrap_or("obj_");
+    account.new_id(prefix)
 }
 
 /// One of the newest two hundred objects, those that are likely on the page after the present one included.

@@ -1,8 +1,10 @@
 //! The objects of one kind.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 /// Where an object stands in lists: by `created`, and by the order of insertion within a second.
@@ -147,7 +149,7 @@ impl Collection {
         }
         let mut index = Index::new();
         for (place, entry) in &self.entries {
-            add(&mut index, filter, *place, entry, &entry.value());
+            add(&mut index, filter, *place, entry, &peek(&entry.json, filter));
         }
         self.indexes.insert(filter, index);
     }
@@ -169,6 +171,67 @@ fn add(index: &mut Index, filter: &str, place: Place, entry: &Entry, value: &Val
             Some(places) => places.insert(place),
             None => index.entry(key.into()).or_default().insert(place),
         };
+    }
+}
+
+/// Reads only the properties that a filter looks at; the rest is skipped, which is several times faster.
+fn peek(json: &[u8], filter: &str) -> Value {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    reader.deserialize_map(Peek { filter }).unwrap_or(Value::Null)
+}
+
+/// Collects from a JSON object what [`indexed_values`] needs.
+struct Peek<'a> {
+    filter: &'a str,
+}
+
+impl<'de> Visitor<'de> for Peek<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut found = serde_json::Map::new();
+        while let Some(name) = map.next_key_seed(Name { filter: self.filter })? {
+            match name {
+                Some(name) => {
+                    found.insert(name, map.next_value()?);
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Value::Object(found))
+    }
+}
+
+/// A property's name, when it is wanted.
+struct Name<'a> {
+    filter: &'a str,
+}
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<String>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a property's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Option<String>, E> {
+        // An invoice's subscription stands below its parent.
+        let is_wanted = name == self.filter || (self.filter == "subscription" && name == "parent");
+        Ok(is_wanted.then(|| name.to_owned()))
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Account {
     pub(crate) business: crate::business::State,
     /// The request that is being answered: events name it as their cause.
     pub(crate) request: Option<Request>,
+    /// Whether payment methods are listed for one customer only, as for older API versions.
+    pub payment_methods_need_customer: bool,
     keys: Vec<keys::Key>,
     replays: replays::Replays,
     pub(crate) endpoints: Endpoints,
@@ -94,6 +96,7 @@ impl Account {
             shown_ms,
             business: crate::business::State::default(),
             request: None,
+            payment_methods_need_customer: false,
             keys: Vec::new(),
             replays: replays::Replays::default(),
             endpoints: Endpoints::new(),

@@ -29,6 +29,13 @@ pub enum ApiFault {
         /// Value of `Stripe-Should-Retry`; without it the header is left out.
         should_retry: Option<bool>,
     },
+    /// A refusal as for a product that the account does not have: `invalid_request_error` with a message.
+    Refused {
+        /// 400, 403, 404, ….
+        status: u16,
+        /// What Stripe says, e.g. `Your account is not set up to use Issuing.`
+        message: String,
+    },
     /// A complete answer whose JSON ends in the middle.
     HalfJson,
     /// The connection ends in the middle of the body.

@@ -162,6 +162,10 @@ fn api_fault(name: &str, params: &Params) -> Result<Option<ApiFault>, ApiError> 
             status: small("status")?.and_then(|status| u16::try_from(status).ok()).unwrap_or(500),
             should_retry: params.boolean("should_retry")?,
         },
+        "refused" => ApiFault::Refused {
+            status: small("status")?.and_then(|status| u16::try_from(status).ok()).unwrap_or(400),
+            message: params.text("message").unwrap_or("This product is not available on your account.").to_owned(),
+        },
         "half_json" => ApiFault::HalfJson,
         "cut" => ApiFault::Cut,
         "drip" => ApiFault::Drip { bytes_per_second: small("bytes_per_second")?.unwrap_or(1) },

@@ -153,6 +153,9 @@ fn read(
     let params = Params::from_pairs(matched.values.clone(), pairs)?;
     let request = ListRequest { list: &route.list, params: &params, path: &received.path, version, faults };
     let id = params.path("id");
+    if account.payment_methods_need_customer && received.path == "/v1/payment_methods" {
+        params.required("customer")?;
+    }
     let body = match &route.read {
         Read::List(kind) if kind.starts_with("v2.") => list::of_kind_v2(account, kind, None, &request),
         Read::List(kind) => list::of_kind(account, kind, None, &request),

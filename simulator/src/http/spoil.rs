@@ -26,6 +26,9 @@ pub(super) fn instead(faults: &[ApiFault]) -> Option<Answer> {
             answer.headers.extend(should_retry.map(|retry| ("stripe-should-retry", retry.to_string())));
             Some(answer)
         }
+        ApiFault::Refused { status, message } => {
+            Some(Answer::error(&ApiError { status: *status, ..ApiError::invalid(message.clone()) }))
+        }
         _ => None,
     })
 }

@@ -1,6 +1,10 @@
 //! Errors and headers in Stripe's shape; keys; limits.
 
 use billhook_simulator::{Options, Permission, RateLimits};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 
 use crate::client::{Caller, KEY, NOON, simulator, start};
@@ -111,4 +115,26 @@ fn limits_answer_429_and_the_oracle_counts() {
     assert!((5..=11).contains(&oracle.busiest_second("")), "{}", oracle.busiest_second(""));
     simulator.set_limits(None);
     assert_eq!(caller.read("/v1/charges").0, 200);
+}
+
+#[test]
+fn http_2_is_spoken_too() {
+    let simulator = simulator();
+    simulator.account(|account| account.fill_customers(100));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (version, body) = runtime.block_on(async {
+        let tcp = tokio::net::TcpStream::connect(simulator.address()).await.unwrap();
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut sender, connection) = http2::handshake(executor, TokioIo::new(tcp)).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get(format!("{}/v1/customers?limit=100", simulator.base_url()))
+            .header("authorization", format!("Bearer {KEY}"))
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        (answer.version(), answer.into_body().collect().await.unwrap().to_bytes())
+    });
+    assert_eq!(version, http::Version::HTTP_2);
+    let page: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(page["data"].as_array().unwrap().len(), 100);
 }

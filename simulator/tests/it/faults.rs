@@ -53,6 +53,11 @@ fn answers_are_broken_as_told() {
     assert_eq!((answer.status, answer.header("retry-after")), (429, None));
     assert!(answer.text().contains("rate_limit"));
 
+    let message = "Your account is not set up to use Issuing.".to_owned();
+    once(ApiFault::Refused { status: 400, message: message.clone() });
+    let (status, body) = caller.read("/v1/customers");
+    assert_eq!((status, body["error"]["message"].as_str()), (400, Some(message.as_str())));
+
     once(ApiFault::HalfJson);
     let answer = caller.request("GET", "/v1/customers", &[], "").unwrap();
     assert_eq!(answer.body, good[..good.len() / 2]);

@@ -56,6 +56,9 @@ fn default_omissions_are_stripes() {
     for (path, wanted) in cases {
         assert_eq!(caller.ids(path), wanted, "{path}");
     }
+    simulator.account(|account| account.payment_methods_need_customer = true);
+    assert_eq!(caller.read("/v1/payment_methods").0, 400);
+    assert_eq!(caller.ids("/v1/payment_methods?customer=cus_live"), ["pm_card"]);
     // What lists leave out can be read.
     for path in ["/v1/reviews/prv_closed", "/v1/prices/price_inline", "/v1/prices/price_off", "/v1/customers/cus_clock"]
     {
