@@ -14,6 +14,7 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   test [filter]          all tests on both stores, with a PostgreSQL of its own, and the Node tests
   bench ingest [flags]   throughput and latency of the release build; one JSON line a run on stdout
+  bench write [flags]    pages of a backfill into either store: rows and processor time; one JSON line a run
   faults [flags]         the crash tests with more rounds than `test` runs
   catalogue [--check]    makes the catalogue of Stripe's resources, or checks that it is up to date
   docs                   the API documentation of the whole workspace, with warnings as errors";

@@ -6,6 +6,7 @@ mod ingest;
 mod load;
 mod report;
 mod signed;
+mod write;
 
 use anyhow::{Result, bail};
 
@@ -13,6 +14,11 @@ use anyhow::{Result, bail};
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((what, rest)) if what == "ingest" => ingest::run(rest),
-        _ => bail!("usage: cargo xtask bench ingest {}", ingest::FLAGS),
+        Some((what, rest)) if what == "write" => write::run(rest),
+        _ => bail!(
+            "usage: cargo xtask bench ingest {}\n\n       cargo xtask bench write {}",
+            ingest::FLAGS,
+            write::FLAGS
+        ),
     }
 }
