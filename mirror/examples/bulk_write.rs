@@ -24,7 +24,7 @@ use billhook_testkit::{process, sql};
 use serde_json::{Map, Value, json};
 
 const USAGE: &str = "flags: --store postgres|sqlite|both --object customers|invoices|both --count 100000 --page 100 \
-                     --pages 4 --workers 2 --shape plain|rich --again --update";
+                     --pages 4 --workers 2 --shape plain|rich";
 
 /// When the reads are said to have happened, Unix seconds.
 const READ_AT: i64 = 1_790_000_000;

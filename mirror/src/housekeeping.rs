@@ -13,7 +13,7 @@ use crate::ingest::Ingest;
 /// Times of housekeeping.
 #[derive(Debug, Clone)]
 pub struct HousekeepingOptions {
-    /// How long applied deliveries are kept, in days. Stripe can be asked for events of the last 30 days, and repeats a
+    /// How long applied deliveries, finished runs of reading and drift are kept, in days. Stripe can be asked for events of the last 30 days, and repeats a
     /// delivery for 3: less than 33 would let an event take effect twice.
     pub retention_days: u32,
 }
@@ -72,6 +72,8 @@ async fn slow_round(
     }
     let age = SignedDuration::from_hours(24 * i64::from(options.retention_days));
     let before = now.saturating_sub(age).unwrap_or(Timestamp::MIN);
+    store.prune_runs(before, PRUNE_DELIVERIES_MAX).await?;
+    store.prune_drift(before, PRUNE_DELIVERIES_MAX).await?;
     for _ in 0..PRUNE_BATCHES_MAX {
         if store.prune_deliveries(before, PRUNE_DELIVERIES_MAX).await? < PRUNE_DELIVERIES_MAX as u64 {
             break;

@@ -60,7 +60,7 @@ const UNDELIVERED_EVERY_MINUTES: i64 = 60;
 const RECONCILE_BEGUN_MS: u64 = 100;
 
 /// Between two further looks, in milliseconds.
-const RECONCILE_WAITING_MS: u64 = 1_000;
+const RECONCILE_WAITING_MS: u64 = 250;
 
 /// The longest time between two looks at whether a kind is due, in milliseconds.
 const RECONCILE_IDLE_MS: u64 = 10_000;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use billhook_store::{NewRun, NewSegment, RunSummary, Started, Store, StoreError};
+use billhook_store::{NewRun, NewSegment, RECONCILE, RunSummary, Started, Store, StoreError};
 use jiff::Timestamp;
 
 use super::mode::{ModeError, check_mode};
@@ -105,7 +105,19 @@ async fn start_one(
     };
     let (segments, run) = (run.segments.len(), store.start_run(run).await?);
     let (id, joined) = (run.run(), matches!(run, Started::Joined(_)));
-    tracing::info!(run = id, object = target.object, trigger = request.trigger, segments, joined, "a run is started");
+    // The comparison begins a run a minute for as long as the program lives.
+    if request.trigger == RECONCILE {
+        tracing::debug!(run = id, object = target.object, segments, "the comparison reads a kind");
+    } else {
+        tracing::info!(
+            run = id,
+            object = target.object,
+            trigger = request.trigger,
+            segments,
+            joined,
+            "a run is started"
+        );
+    }
     Ok(StartedRun { object: target.object, run, requested })
 }
 

@@ -51,8 +51,11 @@ const ATTEMPTS_MAX: i32 = 6;
 /// Longest pause of a segment after a failure, in milliseconds.
 const RETRY_LONGEST_MS: u64 = 60_000;
 
-/// How long a segment rests that waits for something else: for its parents' run, or for a key that works. In seconds.
-const REST_SECONDS: i64 = 2;
+/// How long a segment rests that waits for its parents' run, in milliseconds: most such runs are over at once.
+const PARENT_REST_MS: i64 = 200;
+
+/// How long a segment rests that waits for a key that works, in milliseconds.
+const KEY_REST_MS: i64 = 2_000;
 
 /// Open runs that are looked at for what waits for what.
 const RUNS_MAX: usize = 1_000;
@@ -277,7 +280,7 @@ impl Claims {
             segment.cursor.is_empty() && open.iter().any(|run| run.object == parent.object && run.id != segment.run)
         });
         if waits {
-            return rest(&shared, segment.id, segment.token, REST_SECONDS).await;
+            return rest(&shared, segment.id, segment.token, PARENT_REST_MS).await;
         }
         let (id, token, reconcile) = (segment.id, segment.token, segment.trigger == RECONCILE);
         let held = Held { segment: id, token, reconcile };
@@ -307,7 +310,7 @@ async fn walk(shared: Arc<Shared>, segment: Segment, stream: &'static streams::S
                 message,
                 "Stripe refuses the key; reading goes on when it works again"
             );
-            rest(&shared, id, token, REST_SECONDS).await
+            rest(&shared, id, token, KEY_REST_MS).await
         }
         Ending::Postponed(message) | Ending::Declined(message) if attempts + 1 < ATTEMPTS_MAX => {
             tracing::warn!(stream = stream.name, message, "a list could not be read; it is tried again");
@@ -344,14 +347,17 @@ async fn close(
 }
 
 /// Lets go of a segment that nothing is wrong with; it may be claimed again after a while.
-async fn rest(shared: &Shared, id: i64, token: i64, seconds: i64) -> Result<(), StoreError> {
-    let until = later(shared.clock.now(), seconds * 1_000);
+async fn rest(shared: &Shared, id: i64, token: i64, milliseconds: i64) -> Result<(), StoreError> {
+    let until = later(shared.clock.now(), milliseconds);
     shared.store.renew_segments(&shared.options.holder, &[(id, token)], until).await.map(drop)
 }
 
 /// Says that a run is over, when it is.
 async fn report(shared: &Shared, run: i64) {
     match shared.store.run(run).await {
+        Ok(Some(run)) if run.trigger == RECONCILE => {
+            tracing::debug!(run = run.id, object = run.object, "a kind was read")
+        }
         Ok(Some(run)) if run.end.is_some() => tracing::info!(
             run = run.id,
             object = run.object,

@@ -12,9 +12,12 @@ impl Account {
     /// begins with the kind's own name.
     pub fn plain(&mut self, kind: &str) -> Map<String, Value> {
         let mut object = Map::new();
-        for column in catalogue::table_of(kind).map_or(&[][..], |table| table.columns.as_slice()) {
+        let table = catalogue::table_of(kind);
+        for column in table.map_or(&[][..], |table| table.columns.as_slice()) {
             let is_own = !column.name.starts_with('_') && matches!(column.source, Source::Object(_));
-            if is_own && column.name != "deleted" {
+            // Lists are there when an object has one, and when they are asked for.
+            let is_list = table.is_some_and(|table| table.children.iter().any(|list| list.property == column.name));
+            if is_own && !is_list && column.name != "deleted" {
                 let value = if column.column_type == ColumnType::Boolean { json!(false) } else { Value::Null };
                 object.insert(column.name.clone(), value);
             }

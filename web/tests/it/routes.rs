@@ -103,7 +103,10 @@ async fn nothing_beside_the_table_is_served() {
         paths.push(format!("/x{}", route.path));
         paths.push(format!("/{}", route.path));
         paths.push(route.path.to_uppercase());
-        paths.push(route.path[..route.path.len() - 1].to_owned());
+        // One letter less of an id is another id.
+        if !route.path.ends_with('}') {
+            paths.push(route.path[..route.path.len() - 1].to_owned());
+        }
     }
     paths.retain(|path| ROUTES.iter().all(|route| route.path != path));
     for path in &paths {

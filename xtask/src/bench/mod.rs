@@ -8,6 +8,7 @@ mod ingest;
 mod load;
 mod report;
 mod signed;
+mod write;
 
 use anyhow::{Result, bail};
 
@@ -16,6 +17,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((what, rest)) if what == "ingest" => ingest::run(rest),
         Some((what, rest)) if what == "backfill" => backfill::run(rest),
+        Some((what, rest)) if what == "write" => write::run(rest),
         _ => {
             bail!("usage: cargo xtask bench ingest {}\n\ncargo xtask bench backfill {}", ingest::FLAGS, backfill::FLAGS)
         }

@@ -11,7 +11,7 @@ use billhook_testkit::{sql, wait};
 use serde_json::Value;
 
 /// Longest wait for the mirror to become equal, in seconds.
-const EQUAL_SECONDS_MAX: u64 = 90;
+const EQUAL_SECONDS_MAX: u64 = 300;
 
 /// Differences that a failing test shows.
 const SHOWN_MAX: usize = 20;

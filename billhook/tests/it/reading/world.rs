@@ -20,7 +20,7 @@ pub(super) const STRIPE_KEY: &str = "sk_test_0123456789abcdefghij";
 pub(super) const API_KEY: &str = "an-admin-key-of-the-tests";
 
 /// Longest wait for something that must happen, in seconds.
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A simulated account and what mirrors it.
 pub(super) struct World {
