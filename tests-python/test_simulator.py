@@ -36,7 +36,7 @@ class Simulated(unittest.TestCase):
         self.assertTrue(customer.id.startswith("cus_"))
         self.assertEqual(v1.customers.retrieve(customer.id).metadata["user"], "7")
         changed = v1.customers.update(customer.id, {"name": "Ada", "metadata": {"user": ""}})
-        self.assertEqual((changed.name, dict(changed.metadata)), ("Ada", {}))
+        self.assertEqual((changed.name, changed.metadata.to_dict()), ("Ada", {}))
         self.assertTrue(v1.customers.delete(customer.id).deleted)
         self.assertTrue(v1.customers.retrieve(customer.id).deleted)
         with self.assertRaises(stripe.InvalidRequestError) as missing:

@@ -228,7 +228,8 @@ mod tests {
         let copied = Converted::Value(Value::Json(r#"{"a":1}"#.into()));
         let elsewhere = column(Source::Parent(vec!["metadata".into()]));
         assert_eq!(simple(&elsewhere, Simple::Value, metadata, text), copied);
-        assert_eq!(simple(&own, Simple::Value, metadata, text), copied);
+        let another = text.to_owned();
+        assert_eq!(simple(&own, Simple::Value, metadata, &another), copied);
         assert_eq!(simple(&own, Simple::Value, metadata, ""), copied);
     }
 }

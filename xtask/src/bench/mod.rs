@@ -19,7 +19,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         Some((what, rest)) if what == "backfill" => backfill::run(rest),
         Some((what, rest)) if what == "write" => write::run(rest),
         _ => {
-            bail!("usage: cargo xtask bench ingest {}\n\ncargo xtask bench backfill {}", ingest::FLAGS, backfill::FLAGS)
+            let (ingest, backfill, write) = (ingest::FLAGS, backfill::FLAGS, write::FLAGS);
+            bail!("usage: cargo xtask bench ingest {ingest}\n\nbench backfill {backfill}\n\nbench write {write}")
         }
     }
 }
