@@ -15,6 +15,9 @@ const RESTARTS_MAX: u32 = 8;
 /// By how much pages become smaller when an answer is too large.
 const SHRINK: usize = 4;
 
+/// RFC 9110, 15.5.5.
+const NOT_FOUND: u16 = 404;
+
 /// Why there is no page.
 #[derive(Debug)]
 pub(crate) enum NoPage {
@@ -138,6 +141,10 @@ impl Fetcher {
                 _ if self.stream.optional => NoPage::NotAvailable(message),
                 _ => NoPage::Declined(message),
             },
+            // An answer of no Stripe: for a list that may be absent, it is.
+            ApiError::Unavailable(failure) if self.stream.optional && failure.status == Some(NOT_FOUND) => {
+                NoPage::NotAvailable(message)
+            }
             ApiError::Unavailable(_) => NoPage::Retry(message),
             ApiError::TooLarge(_) | ApiError::Configuration(_) => NoPage::Failed(message),
         }

@@ -98,9 +98,9 @@ mod tests {
 
     #[test]
     fn figures_are_rounded_and_whole_where_they_count() {
-        let line = Line::new("sqlite", "idle", 412.6).with("idle_rss_mb", 12.3456, 1);
+        let line = Line::new("ingest", "sqlite", 412.6).named("phase", "idle").with("idle_rss_mb", 12.3456, 1);
         let expected =
-            r#"{"bench":"ingest","store":"sqlite","phase":"idle","disk_syncs_per_s":413,"idle_rss_mb":12.3}"#;
+            r#"{"bench":"ingest","store":"sqlite","disk_syncs_per_s":413,"phase":"idle","idle_rss_mb":12.3}"#;
         assert_eq!(line.text(), expected);
     }
 }
