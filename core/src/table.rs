@@ -103,8 +103,9 @@ pub struct Column {
 }
 
 impl Column {
-    /// The paths of a JSON column whose value is a part of the object itself, in the order of its alternatives; `None` for a column
-    /// of another kind or one whose value comes from elsewhere.
+    /// The paths of a JSON column whose value stands in the object under keys alone, in the order of its alternatives; `None` for
+    /// a column of another kind or one whose value comes from elsewhere. A place in an array is left out: PostgreSQL takes a text
+    /// or a number for an array of one.
     pub fn json_paths(&self) -> Option<Vec<&Path>> {
         let Source::Object(expressions) = &self.source else { return None };
         if self.column_type != ColumnType::Json {
@@ -112,7 +113,8 @@ impl Column {
         }
         fn path(expression: &Expression) -> Option<&Path> {
             let Expression::Value(path) = expression else { return None };
-            (!path.is_empty() && !path.contains(&Segment::Every)).then_some(path)
+            let is_plain = |segment: &Segment| matches!(segment, Segment::Key(_));
+            (!path.is_empty() && path.iter().all(is_plain)).then_some(path)
         }
         expressions.iter().map(path).collect()
     }

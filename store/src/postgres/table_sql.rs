@@ -397,11 +397,10 @@ fn change(at: usize, column: &Column, name: &str, stub: bool) -> Option<String> 
 /// the part's text once more.
 fn part_of_raw(paths: &[&Path]) -> String {
     let part = |path: &&Path| {
-        let steps = path.iter().map(|segment| match segment {
-            Segment::Key(key) => format!(" -> {}", literal(key)),
-            Segment::Index(index) => format!(" -> {index}"),
+        let steps = path.iter().filter_map(|segment| match segment {
+            Segment::Key(key) => Some(format!(" -> {}", literal(key))),
             // Not among the paths of a column of this sort.
-            Segment::Every => String::new(),
+            Segment::Index(_) | Segment::Every => None,
         });
         format!("nullif(given.raw{}, 'null'::jsonb)", steps.collect::<String>())
     };
