@@ -1,4 +1,4 @@
-//! Which lists are read for which kind. Data: the catalogue and [`super::rules`].
+//! Which lists are read for which kind. Data: the catalogue and the rules beside it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
