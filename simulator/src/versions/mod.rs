@@ -1,7 +1,7 @@
 //! Objects in the shapes of older API versions.
 //!
 //! The account stores every object in the newest shape. [`render`] gives the shape another version has: what has moved, was removed or
-//! renamed since then is data in [`drift`], the few values that have to be computed stand in [`derive`]. Nested objects are rendered too.
+//! renamed since then is data in `drift`, the few values that have to be computed stand in `derive`. Nested objects are rendered too.
 //! Properties that were merely added later stay, because Stripe adds them to every version.
 
 mod derive;
