@@ -121,6 +121,6 @@ pub fn read_policy(configuration: &Configuration) -> ReadPolicy {
 }
 
 /// The time between two comparisons of a kind; 0 means never.
-fn period(seconds: u32) -> SignedDuration {
-    if seconds == 0 { SignedDuration::MAX } else { SignedDuration::from_secs(i64::from(seconds)) }
+fn period(seconds: u32) -> Option<SignedDuration> {
+    (seconds > 0).then(|| SignedDuration::from_secs(i64::from(seconds)))
 }

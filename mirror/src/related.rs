@@ -7,7 +7,6 @@ use billhook_core::row::{Row, Value};
 use billhook_core::table::{ColumnType, Table};
 use billhook_store::{DirtyMark, StoreError, Transaction, Work};
 use billhook_stripe::catalogue;
-use jiff::Timestamp;
 
 use crate::interpret::read_after;
 
@@ -111,6 +110,7 @@ impl Related {
 }
 
 /// Of these marks, those whose object the mirror still lacks. The others are removed: what they asked for arrived by another way.
+/// Marks for other reasons stay, because whoever brought the object may have left a doubt.
 pub(crate) struct StillMissing(pub(crate) Vec<DirtyMark>);
 
 impl Work for StillMissing {
@@ -130,12 +130,12 @@ impl Work for StillMissing {
                 if missing.contains(&mark.id) {
                     wanted.push(mark);
                 } else {
-                    arrived.push((mark.object, mark.id));
+                    arrived.push(mark);
                 }
             }
         }
         if !arrived.is_empty() {
-            transaction.clear_dirty(&arrived, Timestamp::MAX).await?;
+            transaction.unmark_dirty(&arrived).await?;
         }
         Ok(wanted)
     }

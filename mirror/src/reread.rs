@@ -106,22 +106,19 @@ pub async fn reread(
     limit: usize,
 ) -> Result<Reread, StoreError> {
     // An object may be marked for several reasons; one read settles them all.
-    let marks: BTreeMap<(String, String), DirtyMark> = store
-        .due_dirty(now, limit)
-        .await?
-        .into_iter()
-        .map(|mark| ((mark.object.clone(), mark.id.clone()), mark))
-        .collect();
-    let (related, others): (Vec<_>, Vec<_>) = marks.into_values().partition(|mark| mark.reason == related::REASON);
+    let (related, others): (Vec<_>, Vec<_>) =
+        store.due_dirty(now, limit).await?.into_iter().partition(|mark| mark.reason == related::REASON);
+    let mut marks: BTreeMap<(String, String), DirtyMark> = others.into_iter().map(|mark| (key(&mark), mark)).collect();
     let mut outcome = Reread::default();
-    let mut wanted = others;
     if !related.is_empty() {
         let looked_at = related.len();
         let missing = store.transact(related::StillMissing(related)).await?;
         outcome.arrived += looked_at - missing.len();
-        wanted.extend(missing);
+        for mark in missing {
+            marks.entry(key(&mark)).or_insert(mark);
+        }
     }
-    let reads = futures_util::stream::iter(wanted).map(|mark| async move {
+    let reads = futures_util::stream::iter(marks.into_values()).map(|mark| async move {
         let read = source.read(&mark.object, &mark.id, &mark.account).await;
         (mark, read)
     });

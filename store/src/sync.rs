@@ -248,6 +248,8 @@ pub struct DriftFind {
     pub detail: String,
     /// Unix seconds of the state that the mirror had; `None` when it had none.
     pub previous_time: Option<i64>,
+    /// The event that brought that state; empty when it was a read, or when there was none.
+    pub previous_event: String,
     /// Unix seconds of the read.
     pub read_at: i64,
     /// When it was found.

@@ -123,8 +123,12 @@ pub trait Transaction: Send {
     /// Fills the columns that depend on rows of other tables (`charges.invoice`, …) after rows of `table` were written.
     fn link(&mut self, table: &'static Table, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Marks objects for reading them again; a mark that is there keeps the later `not_before`.
+    /// Marks objects for reading them again. An object has one mark for each event and reason; one that is there keeps the later
+    /// `not_before`.
     fn mark_dirty(&mut self, marks: &[DirtyMark]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes exactly these marks, except where the same mark asks for a later read by now.
+    fn unmark_dirty(&mut self, marks: &[DirtyMark]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes marks by kind and id whose `not_before` is not later than `until`: later ones ask for another read than the one
     /// that was made.

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use super::configuration;
 use crate::failure::{FAILED, Hinted, Refused};
-use crate::reading::Reading;
+use crate::reading::{Reading, read_policy};
 use crate::settings::Resolution;
 use crate::settings::configuration::{Configuration, Mode, Transport};
 use crate::settings::origin::Refusal;
@@ -187,7 +187,7 @@ fn applier_options(configuration: &Configuration) -> ApplierOptions {
         memory_bytes_max: configuration.apply.memory_bytes_max,
         livemode: configuration.stripe.mode.map(|mode| mode == Mode::Live),
         account: configuration.stripe.account.clone().unwrap_or_default(),
-        reads: None,
+        reads: configuration.stripe.key.as_ref().map(|_key| Arc::new(read_policy(configuration))),
     }
 }
 

@@ -87,12 +87,15 @@ pub async fn settle(parts: &Parts, grace: SignedDuration, complete: Timestamp) -
 
 /// Whether an event tells of the change behind a find: it happened after the state the mirror had, and not after the read. One of
 /// the very second of that state, or of an object the mirror did not have, must also have come late, or it would have been
-/// applied before.
+/// applied before. The event that brought that state tells of nothing later.
 fn explains(event: &EventSummary, find: &DriftFind, grace: SignedDuration) -> bool {
     let Some(created) = event.created.filter(|created| *created <= find.read_at.saturating_add(READ_SLACK_SECONDS))
     else {
         return false;
     };
+    if event.event_id == find.previous_event {
+        return false;
+    }
     // What was in the inbox and not yet applied when the find was made counts as late.
     let late = event.received_at >= find.found_at.saturating_sub(grace).unwrap_or(Timestamp::MIN);
     match find.previous_time {
@@ -142,7 +145,17 @@ mod tests {
     const GRACE: SignedDuration = SignedDuration::from_secs(180);
 
     fn explained(previous_time: Option<i64>, created: Option<i64>, received_at: i64) -> bool {
+        explained_after("evt_0", previous_time, created, received_at)
+    }
+
+    fn explained_after(
+        previous_event: &str,
+        previous_time: Option<i64>,
+        created: Option<i64>,
+        received_at: i64,
+    ) -> bool {
         let find = DriftFind {
+            previous_event: previous_event.into(),
             object: "customer".into(),
             id: "cus_1".into(),
             kind: DriftKind::Changed,
@@ -179,6 +192,12 @@ mod tests {
         assert!(!explained(Some(9_000), Some(9_000), 9_001), "the old state came from this event");
         assert!(explained(None, Some(9_000), FOUND_AT + 1));
         assert!(!explained(None, Some(9_000), 9_001), "its row was there and is lost");
+    }
+
+    #[test]
+    fn the_event_behind_the_old_state_explains_nothing_however_lately_it_came() {
+        assert!(explained_after("evt_0", Some(9_000), Some(9_000), FOUND_AT - 1));
+        assert!(!explained_after("evt_1", Some(9_000), Some(9_000), FOUND_AT - 1));
     }
 
     #[test]

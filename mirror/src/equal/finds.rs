@@ -70,9 +70,7 @@ async fn in_table<T: Transaction>(
     for ((row, state), stone) in rows.values().zip(states).zip(stones) {
         match judge(row, state, stone.as_ref()) {
             Judgement::AsItShouldBe => {}
-            Judgement::Differs(kind, detail, previous_time) => {
-                finds.push(find(table, row, kind, detail, previous_time))
-            }
+            Judgement::Differs(kind, detail, previous) => finds.push(find(table, row, kind, detail, previous)),
             Judgement::PerhapsAnotherShape(state) => doubtful.push((row, state)),
         }
     }
@@ -82,15 +80,30 @@ async fn in_table<T: Transaction>(
         let shapes = if same { Shapes::Same } else { Shapes::Different };
         let names = differing(&table.object, &state.raw, &row.raw, shapes);
         if !names.is_empty() {
-            finds.push(find(table, row, DriftKind::Changed, names.join(" "), Some(state.version.time)));
+            finds.push(find(table, row, DriftKind::Changed, names.join(" "), Previous::of(&state)));
         }
     }
     Ok(finds)
 }
 
+/// The state that the mirror had before a find.
+#[derive(Default)]
+struct Previous {
+    /// Unix seconds; `None` when there was none.
+    time: Option<i64>,
+    /// The event that brought it.
+    event: String,
+}
+
+impl Previous {
+    fn of(state: &RowState) -> Self {
+        Self { time: Some(state.version.time), event: state.source_event.clone() }
+    }
+}
+
 enum Judgement {
     AsItShouldBe,
-    Differs(DriftKind, String, Option<i64>),
+    Differs(DriftKind, String, Previous),
     /// It differs, but an event wrote the stored state, perhaps in the shape of another API version.
     PerhapsAnotherShape(RowState),
 }
@@ -98,11 +111,14 @@ enum Judgement {
 fn judge(row: &Row, state: Option<RowState>, stone: Option<&Tombstone>) -> Judgement {
     if let Some(stone) = stone {
         return match stone.time < row.version.time {
-            true => Judgement::Differs(DriftKind::Missing, "deleted".to_owned(), Some(stone.time)),
+            true => {
+                let previous = Previous { time: Some(stone.time), event: stone.source_event.clone() };
+                Judgement::Differs(DriftKind::Missing, "deleted".to_owned(), previous)
+            }
             false => Judgement::AsItShouldBe,
         };
     }
-    let Some(state) = state else { return Judgement::Differs(DriftKind::Missing, String::new(), None) };
+    let Some(state) = state else { return Judgement::Differs(DriftKind::Missing, String::new(), Previous::default()) };
     if state.version >= row.version {
         return Judgement::AsItShouldBe;
     }
@@ -112,12 +128,12 @@ fn judge(row: &Row, state: Option<RowState>, stone: Option<&Tombstone>) -> Judge
         return Judgement::AsItShouldBe;
     }
     if state.version.rank == Rank::Read || state.source_event.is_empty() {
-        return Judgement::Differs(DriftKind::Changed, names.join(" "), Some(state.version.time));
+        return Judgement::Differs(DriftKind::Changed, names.join(" "), Previous::of(&state));
     }
     Judgement::PerhapsAnotherShape(state)
 }
 
-fn find(table: &Table, row: &Row, kind: DriftKind, mut detail: String, previous_time: Option<i64>) -> DriftFind {
+fn find(table: &Table, row: &Row, kind: DriftKind, mut detail: String, previous: Previous) -> DriftFind {
     let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);
     detail.truncate(end);
     DriftFind {
@@ -125,7 +141,8 @@ fn find(table: &Table, row: &Row, kind: DriftKind, mut detail: String, previous_
         id: row.id.clone(),
         kind,
         detail,
-        previous_time,
+        previous_time: previous.time,
+        previous_event: previous.event,
         read_at: row.version.time,
         found_at: Timestamp::UNIX_EPOCH,
     }
@@ -170,6 +187,7 @@ pub(crate) async fn note_gone<T: Transaction>(
         kind: DriftKind::Gone,
         detail: String::new(),
         previous_time: Some(state.version.time),
+        previous_event: state.source_event,
         read_at: version.time,
         found_at: now,
     };

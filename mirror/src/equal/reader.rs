@@ -25,8 +25,8 @@ use crate::sync::{ApiSource, SourceOptions, names};
 pub struct ReaderOptions {
     /// Between two passes of catch-up.
     pub interval: Duration,
-    /// Each kind is read again at most once in this time.
-    pub reconcile_period: SignedDuration,
+    /// Each kind is read again at most once in this time; `None` for never.
+    pub reconcile_period: Option<SignedDuration>,
     /// How long an event may come after a read that found its change; `None` for three intervals of catch-up.
     pub drift_grace: Option<SignedDuration>,
     /// The account of this installation; empty when it is not configured.
@@ -41,7 +41,7 @@ impl Default for ReaderOptions {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(60),
-            reconcile_period: SignedDuration::from_hours(24),
+            reconcile_period: Some(SignedDuration::from_hours(24)),
             drift_grace: None,
             account: String::new(),
             source: SourceOptions::default(),
@@ -113,16 +113,11 @@ impl Reader {
         tasks.spawn(chore::run(catching, signals.clone(), Arc::clone(&failures)));
         let deciding = Deciding { parts: parts.clone(), lag: Arc::clone(&lag), grace, interval: options.interval };
         tasks.spawn(chore::run(deciding, signals.clone(), Arc::clone(&failures)));
-        let sweep = ReconcileOptions {
-            period: options.reconcile_period,
-            account: options.account.clone(),
-            targets: names::everything(),
-        };
-        tasks.spawn(chore::run(
-            Sweeping { parts: parts.clone(), options: sweep },
-            signals.clone(),
-            Arc::clone(&failures),
-        ));
+        if let Some(period) = options.reconcile_period {
+            let sweep = ReconcileOptions { period, account: options.account.clone(), targets: names::everything() };
+            let sweeping = Sweeping { parts: parts.clone(), options: sweep };
+            tasks.spawn(chore::run(sweeping, signals.clone(), Arc::clone(&failures)));
+        }
         let source = SourceOptions { account: options.account.clone(), ..options.source };
         let source = ApiSource::new(parts.api.clone(), parts.store.clone(), source);
         let rereading = Rereading { parts: parts.clone(), source, account: options.account, reads: options.reads };

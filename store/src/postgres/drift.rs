@@ -100,9 +100,11 @@ pub(super) async fn note(transaction: &mut PostgresTransaction, finds: &[DriftFi
     let (objects, ids) = (text(|find| &find.object), text(|find| &find.id));
     let (kinds, details) = (text(|find| find.kind.name()), text(|find| &find.detail));
     let previous = Array::bigint(sorted.values().map(|find| find.previous_time));
+    let previous_events = text(|find| &find.previous_event);
     let read_at = Array::bigint(sorted.values().map(|find| Some(find.read_at)));
     let found_at = Array::timestamps(sorted.values().map(|find| find.found_at));
-    let parameters: Parameters<'_> = &[&objects, &ids, &kinds, &details, &previous, &read_at, &found_at];
+    let parameters: Parameters<'_> =
+        &[&objects, &ids, &kinds, &details, &previous, &previous_events, &read_at, &found_at];
     transaction.execute("noting drift", statements::DRIFT_NOTE, parameters).await?;
     Ok(())
 }
@@ -116,8 +118,9 @@ fn stored_drift(row: &Row) -> Result<StoredDrift, StoreError> {
         kind,
         detail: column(row, 4)?,
         previous_time: column(row, 5)?,
-        read_at: column(row, 6)?,
-        found_at: column(row, 7)?,
+        previous_event: column(row, 6)?,
+        read_at: column(row, 7)?,
+        found_at: column(row, 8)?,
     };
-    Ok(StoredDrift { number: column(row, 0)?, find, confirmed_at: column(row, 8)? })
+    Ok(StoredDrift { number: column(row, 0)?, find, confirmed_at: column(row, 9)? })
 }

@@ -29,6 +29,7 @@ statements! {
     DIRTY_DUE = "dirty_due";
     DIRTY_MARK = "dirty_mark";
     DIRTY_POSTPONE = "dirty_postpone";
+    DIRTY_UNMARK = "dirty_unmark";
     DRIFT_COUNTS = "drift_counts";
     DRIFT_DUE = "drift_due";
     DRIFT_LIST = "drift_list";

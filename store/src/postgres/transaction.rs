@@ -272,10 +272,10 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn mark_dirty(&mut self, marks: &[DirtyMark]) -> Result<(), StoreError> {
-        // Sorted for the order of locks; of two marks by one event the later one stands.
-        let mut latest: BTreeMap<(&str, &str, &str), &DirtyMark> = BTreeMap::new();
+        // Sorted for the order of locks; of two equal marks the later one stands.
+        let mut latest: BTreeMap<(&str, &str, &str, &str), &DirtyMark> = BTreeMap::new();
         for mark in marks {
-            let kept = latest.entry((&mark.object, &mark.id, &mark.event_id)).or_insert(mark);
+            let kept = latest.entry((&mark.object, &mark.id, &mark.event_id, &mark.reason)).or_insert(mark);
             if kept.not_before <= mark.not_before {
                 *kept = mark;
             }
@@ -287,6 +287,16 @@ impl Transaction for PostgresTransaction {
         let times = Array::timestamps(latest.values().map(|mark| mark.not_before));
         let parameters: Parameters<'_> = &[&objects, &ids, &accounts, &reasons, &events, &times];
         self.execute("marking objects to read again", statements::DIRTY_MARK, parameters).await?;
+        Ok(())
+    }
+
+    async fn unmark_dirty(&mut self, marks: &[DirtyMark]) -> Result<(), StoreError> {
+        let text = |field: fn(&DirtyMark) -> &String| Array::text(marks.iter().map(|mark| Some(field(mark).as_str())));
+        let (objects, ids) = (text(|mark| &mark.object), text(|mark| &mark.id));
+        let (events, reasons) = (text(|mark| &mark.event_id), text(|mark| &mark.reason));
+        let times = Array::timestamps(marks.iter().map(|mark| mark.not_before));
+        let parameters: Parameters<'_> = &[&objects, &ids, &events, &reasons, &times];
+        self.execute("removing marks", statements::DIRTY_UNMARK, parameters).await?;
         Ok(())
     }
 

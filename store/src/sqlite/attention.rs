@@ -7,14 +7,13 @@ use super::inbox::{release, whole};
 use super::times;
 use crate::{DirtyMark, QuarantineEntry, QuarantineSummary};
 
-/// Marks objects for reading them again. An object has one mark for each event that caused one, so that the snapshot of a thin
-/// event settles no other doubt; of two such marks the later time stands.
+/// Marks objects for reading them again. An object has one mark for each event and reason, so that what settles one doubt settles
+/// no other; of two such marks the later time stands.
 pub(super) fn mark_dirty(connection: &Connection, marks: &[DirtyMark]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO billhook_dirty AS stored (object, id, account, reason, event_id, not_before, marked_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (object, id, event_id) DO UPDATE SET \
-         account = excluded.account, reason = excluded.reason, not_before = excluded.not_before, \
-         marked_at = excluded.marked_at WHERE excluded.not_before >= stored.not_before",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (object, id, event_id, reason) DO UPDATE SET \
+         account = excluded.account, not_before = excluded.not_before, marked_at = excluded.marked_at WHERE excluded.not_before >= stored.not_before",
     )?;
     let marked_at = times::precise(times::now());
     for mark in marks {
@@ -28,6 +27,18 @@ pub(super) fn mark_dirty(connection: &Connection, marks: &[DirtyMark]) -> rusqli
             not_before,
             marked_at
         ])?;
+    }
+    Ok(())
+}
+
+/// Removes these marks, except where the same mark asks for a later read by now.
+pub(super) fn unmark_dirty(connection: &Connection, marks: &[DirtyMark]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM billhook_dirty WHERE object = ?1 AND id = ?2 AND event_id = ?3 AND reason = ?4 AND not_before <= ?5",
+    )?;
+    for mark in marks {
+        let not_before = times::precise(mark.not_before);
+        statement.execute(params![mark.object, mark.id, mark.event_id, mark.reason, not_before])?;
     }
     Ok(())
 }
@@ -56,7 +67,7 @@ pub(super) fn clear_dirty_of_events(connection: &Connection, event_ids: &[String
 pub(super) fn due_dirty(connection: &Connection, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<DirtyMark>> {
     let mut statement = connection.prepare_cached(
         "SELECT object, id, account, reason, event_id, not_before FROM billhook_dirty WHERE not_before <= ?1 \
-         ORDER BY not_before, object, id LIMIT ?2",
+         ORDER BY not_before, object, id, event_id, reason LIMIT ?2",
     )?;
     let rows = statement.query_map(params![times::precise(now), whole(limit)], |row| {
         Ok(DirtyMark {

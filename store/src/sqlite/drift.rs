@@ -11,14 +11,15 @@ use crate::{DriftCount, DriftFind, DriftKind, Gap, StoredDrift};
 /// Notes finds; an undecided one keeps its time and its previous state.
 pub(super) fn note(connection: &Connection, finds: &[DriftFind]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO billhook_drift (object, id, kind, detail, previous_time, read_at, found_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (object, id) WHERE confirmed_at IS NULL DO UPDATE SET \
+        "INSERT INTO billhook_drift (object, id, kind, detail, previous_time, previous_event, read_at, found_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (object, id) WHERE confirmed_at IS NULL DO UPDATE SET \
          kind = excluded.kind, detail = excluded.detail, read_at = excluded.read_at",
     )?;
     for find in finds {
-        let DriftFind { object, id, kind, detail, previous_time, read_at, found_at } = find;
+        let DriftFind { object, id, kind, detail, previous_time, previous_event, read_at, found_at } = find;
         let found_at = times::precise(*found_at);
-        statement.execute(params![object, id, kind.name(), detail, previous_time, read_at, found_at])?;
+        let kind = kind.name();
+        statement.execute(params![object, id, kind, detail, previous_time, previous_event, read_at, found_at])?;
     }
     Ok(())
 }
@@ -30,7 +31,7 @@ pub(super) fn due(
     limit: usize,
 ) -> rusqlite::Result<Vec<StoredDrift>> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, object, id, kind, detail, previous_time, read_at, found_at, confirmed_at FROM billhook_drift \
+        "SELECT number, object, id, kind, detail, previous_time, previous_event, read_at, found_at, confirmed_at FROM billhook_drift \
          WHERE confirmed_at IS NULL AND found_at < ?1 ORDER BY found_at, number LIMIT ?2",
     )?;
     statement.query_map(params![times::precise(found_before), whole(limit)], stored_drift)?.collect()
@@ -39,7 +40,7 @@ pub(super) fn due(
 /// Finds, newest first.
 pub(super) fn list(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<StoredDrift>> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, object, id, kind, detail, previous_time, read_at, found_at, confirmed_at FROM billhook_drift \
+        "SELECT number, object, id, kind, detail, previous_time, previous_event, read_at, found_at, confirmed_at FROM billhook_drift \
          ORDER BY number DESC LIMIT ?1",
     )?;
     statement.query_map([whole(limit)], stored_drift)?.collect()
@@ -53,10 +54,11 @@ fn stored_drift(row: &Row<'_>) -> rusqlite::Result<StoredDrift> {
         kind: DriftKind::from_name(row.get_ref(3)?.as_str()?).ok_or_else(unknown)?,
         detail: row.get(4)?,
         previous_time: row.get(5)?,
-        read_at: row.get(6)?,
-        found_at: times::read(row, 7)?,
+        previous_event: row.get(6)?,
+        read_at: row.get(7)?,
+        found_at: times::read(row, 8)?,
     };
-    Ok(StoredDrift { number: row.get(0)?, find, confirmed_at: times::read_optional(row, 8)? })
+    Ok(StoredDrift { number: row.get(0)?, find, confirmed_at: times::read_optional(row, 9)? })
 }
 
 /// Decides finds by number.

@@ -130,6 +130,10 @@ impl Transaction for SqliteTransaction<'_> {
         attention::mark_dirty(self.connection, marks).map_err(refused("marking objects"))
     }
 
+    async fn unmark_dirty(&mut self, marks: &[DirtyMark]) -> Result<(), StoreError> {
+        attention::unmark_dirty(self.connection, marks).map_err(refused("removing marks"))
+    }
+
     async fn clear_dirty(&mut self, objects: &[(String, String)], until: jiff::Timestamp) -> Result<(), StoreError> {
         attention::clear_dirty(self.connection, objects, until).map_err(refused("clearing marks"))
     }

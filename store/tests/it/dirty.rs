@@ -44,6 +44,18 @@ on_both! {
         assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read"), [tie]);
     }
 
+    async fn reasons_do_not_hide_each_other(database) {
+        let database = database.migrated().await;
+        let (doubt, related) = (mark("a", "api_version", "", 100), mark("a", "related", "", 200));
+        database.mark_dirty(vec![doubt.clone()]).await;
+        database.mark_dirty(vec![related.clone()]).await;
+        assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read"), [doubt.clone(), related.clone()]);
+        database.unmark_dirty(vec![DirtyMark { not_before: at(199), ..related.clone() }]).await;
+        assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read").len(), 2, "it asks for a later read");
+        database.unmark_dirty(vec![related]).await;
+        assert_eq!(database.store.due_dirty(at(999), 10).await.expect("read"), [doubt]);
+    }
+
     async fn marks_are_cleared_by_object(database) {
         let database = database.migrated().await;
         let other = DirtyMark { object: "owner".to_owned(), ..mark("a", "tie", "evt_1", 100) };

@@ -11,6 +11,7 @@ fn find(id: &str, found_at: i64) -> DriftFind {
         kind: DriftKind::Changed,
         detail: "name, amount".to_owned(),
         previous_time: Some(found_at - 50),
+        previous_event: format!("evt_{found_at}"),
         read_at: found_at - 1,
         found_at: at(found_at),
     }
@@ -39,7 +40,7 @@ on_both! {
         let again = DriftFind { kind: DriftKind::Gone, detail: "again".to_owned(), ..find("a", 500) };
         database.note_drift(vec![again.clone()]).await;
         let found = due(&database, 999).await;
-        let expected = DriftFind { found_at: at(100), previous_time: Some(50), ..again };
+        let expected = DriftFind { found_at: at(100), previous_time: Some(50), previous_event: "evt_100".to_owned(), ..again };
         assert_eq!(found.into_iter().map(|drift| drift.find).collect::<Vec<_>>(), [expected]);
     }
 

@@ -409,6 +409,10 @@ operation!(
     mark_dirty(marks: Vec<DirtyMark>) -> () = |transaction| transaction.mark_dirty(&marks)
 );
 operation!(
+    /// Removes exactly these marks.
+    unmark_dirty(marks: Vec<DirtyMark>) -> () = |transaction| transaction.unmark_dirty(&marks)
+);
+operation!(
     /// Clears marks by object.
     clear_dirty(objects: Vec<(String, String)>, until: Timestamp) -> () = |transaction| transaction.clear_dirty(&objects, until)
 );

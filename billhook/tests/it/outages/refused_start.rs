@@ -65,10 +65,10 @@ fn a_newer_or_different_schema_is_refused() {
         let (url, settings) = (database.url(), settings(&database.url()));
         assert!(settings.start().unwrap().terminate().unwrap().0.success());
         let migrations = sql::own_table(&url, "migrations");
-        sql::execute(&url, &format!("UPDATE {migrations} SET checksum = 'another'")).unwrap();
+        let last = format!("(SELECT max(version) FROM {migrations})");
+        sql::execute(&url, &format!("UPDATE {migrations} SET checksum = 'another' WHERE version = {last}")).unwrap();
         let line = assert_refused(&settings);
         assert!(line.contains("differs from this program's"), "{line}");
-        let last = format!("(SELECT max(version) FROM {migrations})");
         sql::execute(&url, &format!("UPDATE {migrations} SET version = 999 WHERE version = {last}")).unwrap();
         let line = assert_refused(&settings);
         assert!(line.contains("run the newer Billhook"), "{line}");

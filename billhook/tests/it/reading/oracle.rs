@@ -16,6 +16,9 @@ const EQUAL_SECONDS_MAX: u64 = 300;
 /// Differences that a failing test shows.
 const SHOWN_MAX: usize = 20;
 
+/// Characters of a value that are shown.
+const SHOWN_CHARACTERS_MAX: usize = 120;
+
 /// Waits until every row equals the account, and fails with the differences that remain.
 pub(super) fn assert_becomes_equal(what: &str, simulator: &Simulator, url: &str) {
     let mut last = Vec::new();
@@ -59,7 +62,9 @@ fn of_table(oracle: &Oracle, kind: &Kind, table: &Table, url: &str, found: &mut 
             Some(row) if row.deleted => found.push(format!("{} {id} is marked deleted and lives", kind.object)),
             Some(row) => {
                 for property in differing(&object, &row.raw) {
-                    found.push(format!("{} {id} differs in {property}", kind.object));
+                    let (is, should) = (row.raw.get(property), object.get(property));
+                    let (is, should) = (shown(is), shown(should));
+                    found.push(format!("{} {id} differs in {property}: {is}, at Stripe {should}", kind.object));
                 }
             }
         }
@@ -69,6 +74,11 @@ fn of_table(oracle: &Oracle, kind: &Kind, table: &Table, url: &str, found: &mut 
             found.push(format!("{} {id} has a row and is no more", kind.object));
         }
     }
+}
+
+/// A value for a message, cut.
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "absent".to_owned(), |value| value.to_string().chars().take(SHOWN_CHARACTERS_MAX).collect())
 }
 
 struct Row {

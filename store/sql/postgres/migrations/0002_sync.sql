@@ -67,6 +67,7 @@ CREATE TABLE billhook.drift (
     kind text COLLATE "C" NOT NULL,
     detail text NOT NULL,
     previous_time bigint,
+    previous_event text NOT NULL,
     read_at bigint NOT NULL,
     found_at timestamptz NOT NULL,
     confirmed_at timestamptz
@@ -96,3 +97,6 @@ CREATE TABLE billhook.webhook_endpoints (
     created_at timestamptz NOT NULL,
     retire_at timestamptz
 )
+---
+-- An object has one mark for each event and reason, so that what settles one doubt settles no other.
+ALTER TABLE billhook.dirty DROP CONSTRAINT dirty_pkey, ADD PRIMARY KEY (object, id, event_id, reason)

@@ -52,15 +52,16 @@ CREATE TABLE billhook_leases (
 
 -- Differences that reads found. While confirmed_at is empty an event may still explain one.
 CREATE TABLE billhook_drift (
-    number        INTEGER PRIMARY KEY AUTOINCREMENT,
-    object        TEXT     NOT NULL,
-    id            TEXT     NOT NULL,
-    kind          TEXT     NOT NULL,
-    detail        TEXT     NOT NULL,
-    previous_time BIGINT,
-    read_at       BIGINT   NOT NULL,
-    found_at      DATETIME NOT NULL,
-    confirmed_at  DATETIME
+    number         INTEGER PRIMARY KEY AUTOINCREMENT,
+    object         TEXT     NOT NULL,
+    id             TEXT     NOT NULL,
+    kind           TEXT     NOT NULL,
+    detail         TEXT     NOT NULL,
+    previous_time  BIGINT,
+    previous_event TEXT     NOT NULL,
+    read_at        BIGINT   NOT NULL,
+    found_at       DATETIME NOT NULL,
+    confirmed_at   DATETIME
 );
 
 CREATE UNIQUE INDEX billhook_drift_waiting_idx ON billhook_drift (object, id) WHERE confirmed_at IS NULL;
@@ -87,3 +88,25 @@ CREATE TABLE billhook_webhook_endpoints (
     created_at  DATETIME NOT NULL,
     retire_at   DATETIME
 ) WITHOUT ROWID;
+
+-- An object has one mark for each event and reason, so that what settles one doubt settles no other.
+ALTER TABLE billhook_dirty RENAME TO billhook_dirty_by_event;
+
+CREATE TABLE billhook_dirty (
+    object     TEXT     NOT NULL,
+    id         TEXT     NOT NULL,
+    account    TEXT     NOT NULL,
+    reason     TEXT     NOT NULL,
+    event_id   TEXT     NOT NULL,
+    not_before DATETIME NOT NULL,
+    marked_at  DATETIME NOT NULL,
+    PRIMARY KEY (object, id, event_id, reason)
+) WITHOUT ROWID;
+
+INSERT INTO billhook_dirty SELECT * FROM billhook_dirty_by_event;
+
+DROP TABLE billhook_dirty_by_event;
+
+CREATE INDEX billhook_dirty_not_before_idx ON billhook_dirty (not_before);
+
+CREATE INDEX billhook_dirty_event_id_idx ON billhook_dirty (event_id) WHERE event_id <> '';
