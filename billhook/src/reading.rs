@@ -46,6 +46,7 @@ impl Reading {
             drift_grace: Some(SignedDuration::from_secs(i64::from(sync.reconcile_grace_seconds))),
             account,
             source: source_options(configuration, Class::Backfill),
+            syncer: Some(syncer.clone()),
             reads: Some(Arc::new(read_policy(configuration))),
         };
         let reader = Reader::start(options, parts, lease.active());

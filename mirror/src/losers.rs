@@ -107,7 +107,7 @@ async fn behind_tombstone<T: Transaction>(
     }
     *step.outcome.stale.entry(table.index).or_default() += 1;
     let fills = stone.base_time.is_some_and(|base| row.version.time > base) && !row.stub;
-    if !fills {
+    if !fills || table.on_delete != OnDelete::Flag {
         return Ok(());
     }
     // The deletion came as a stub before this older state: the columns it could not know are filled beneath it.

@@ -18,10 +18,10 @@ use super::parts::Parts;
 use super::reconcile::{self, ReconcileOptions, Stepped};
 use crate::interpret::{Policy, ReadPolicy};
 use crate::reread::reread;
-use crate::sync::{ApiSource, SourceOptions, names};
+use crate::sync::{ApiSource, SourceOptions, Syncer, names};
 
 /// How the mirror is kept equal.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ReaderOptions {
     /// Between two passes of catch-up.
     pub interval: Duration,
@@ -33,6 +33,8 @@ pub struct ReaderOptions {
     pub account: String,
     /// How marked objects are read again; its account is the one above.
     pub source: SourceOptions,
+    /// What walks the lists of the comparison in this process, so that one is told of the other at once; without it, both look.
+    pub syncer: Option<Syncer>,
     /// What else is read because of what was read: whether objects that the mirror lacks are fetched.
     pub reads: Option<Arc<ReadPolicy>>,
 }
@@ -45,6 +47,7 @@ impl Default for ReaderOptions {
             drift_grace: None,
             account: String::new(),
             source: SourceOptions::default(),
+            syncer: None,
             reads: None,
         }
     }
@@ -115,7 +118,7 @@ impl Reader {
         tasks.spawn(chore::run(deciding, signals.clone(), Arc::clone(&failures)));
         if let Some(period) = options.reconcile_period {
             let sweep = ReconcileOptions { period, account: options.account.clone(), targets: names::everything() };
-            let sweeping = Sweeping { parts: parts.clone(), options: sweep };
+            let sweeping = Sweeping { parts: parts.clone(), options: sweep, syncer: options.syncer };
             tasks.spawn(chore::run(sweeping, signals.clone(), Arc::clone(&failures)));
         }
         let source = SourceOptions { account: options.account.clone(), ..options.source };
@@ -243,6 +246,7 @@ impl Chore for Rereading {
 struct Sweeping {
     parts: Parts,
     options: ReconcileOptions,
+    syncer: Option<Syncer>,
 }
 
 impl Chore for Sweeping {
@@ -250,12 +254,20 @@ impl Chore for Sweeping {
 
     async fn turn(&mut self) -> Result<Duration, EqualError> {
         let period_ms = u64::try_from(self.options.period.as_millis()).unwrap_or(u64::MAX);
-        let pause_ms = match reconcile::step(&self.parts, &self.options).await? {
+        let stepped = reconcile::step(&self.parts, &self.options).await?;
+        let pause_ms = match stepped {
             Stepped::Idle => RECONCILE_IDLE_MS.min(period_ms),
             Stepped::Waiting => RECONCILE_WAITING_MS,
             Stepped::Started(_) => RECONCILE_BEGUN_MS,
             Stepped::Finished { .. } => 0,
         };
-        Ok(Duration::from_millis(pause_ms))
+        let pause = Duration::from_millis(pause_ms);
+        let (true, Some(syncer)) = (matches!(stepped, Stepped::Waiting | Stepped::Started(_)), &self.syncer) else {
+            return Ok(pause);
+        };
+        syncer.wake();
+        // Most kinds are empty, and their walk is over long before it would be looked for.
+        let _ = tokio::time::timeout(pause, syncer.walk_ended()).await;
+        Ok(Duration::ZERO)
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) idle: Idle,
     /// There may be segments to claim.
     pub(super) wake: Notify,
+    /// Told when a walk has ended.
+    pub(super) ended: Notify,
     /// True while nothing is to be read.
     pub(super) halt: watch::Sender<bool>,
     /// Kinds that open runs read completely.

@@ -97,6 +97,7 @@ impl Syncer {
             writer,
             idle: Idle::default(),
             wake: Notify::new(),
+            ended: Notify::new(),
             halt: watch::Sender::new(false),
             expected: Mutex::default(),
             livemode: OnceLock::new(),
@@ -115,6 +116,11 @@ impl Syncer {
     /// Looks for segments at once, after a run was started in this process.
     pub fn wake(&self) {
         self.shared.wake.notify_one();
+    }
+
+    /// Waits until a walk of this process has ended.
+    pub async fn walk_ended(&self) {
+        self.shared.ended.notified().await;
     }
 
     /// Lets the commits in flight end, gives all segments back and stops.
@@ -331,6 +337,7 @@ async fn walk(shared: Arc<Shared>, segment: Segment, stream: &'static streams::S
         tracing::warn!(%error, stream = stream.name, "the end of a walk could not be noted; it goes on when its lease is over");
     }
     report(&shared, run).await;
+    shared.ended.notify_one();
 }
 
 async fn close(

@@ -159,3 +159,28 @@ fn what_cannot_be_read_now_holds_up_nothing_else() {
         assert_eq!(reread(&mirror.store, &OneIsAway, &Policy::default(), later, 10).await.expect("read").postponed, 1);
     });
 }
+
+#[test]
+fn what_a_read_found_to_be_gone_stays_gone_when_its_last_events_come_late() {
+    struct AllIsGone;
+    impl ObjectSource for AllIsGone {
+        async fn read(&self, _object: &str, _id: &str, _account: &str) -> Read {
+            Read::Gone { read_at: 1_700_000_100 }
+        }
+    }
+    on_each_store(async |mirror: Mirror| {
+        let changed = |id: &str, at: i64, name: &str| {
+            event(id, "product.updated", at, json!({ "id": "prod_1", "object": "product", "name": name }), None)
+        };
+        // Two states of one second: a read has to decide.
+        mirror.deliver(&[changed("evt_1", 1_700_000_000, "one")]).await;
+        mirror.deliver(&[changed("evt_2", 1_700_000_000, "two")]).await;
+        let now = Timestamp::from_second(1_700_000_100).expect("a time");
+        let done = reread(&mirror.store, &AllIsGone, &Policy::default(), now, 10).await.expect("read");
+        assert_eq!(done.gone, 1);
+        let deleted = json!({ "id": "prod_1", "object": "product", "name": "three" });
+        let deleted = event("evt_4", "product.deleted", 1_700_000_060, deleted, None);
+        mirror.deliver(&[changed("evt_3", 1_700_000_050, "three"), deleted]).await;
+        assert_eq!(ids(&mirror, "products").await, [""; 0]);
+    });
+}
