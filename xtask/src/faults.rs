@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // The figures are to be those of the program that ships, so this is the release build.
     tests.args(["test", "--release", "--package", "billhook", "--", flags.text("filter").unwrap_or("crash")]);
     // Rounds of several tests at once would only measure how they disturb each other.
-    tests.args(["--test-threads", "1", "--nocapture", "--include-ignored"]);
+    tests.args(["--test-threads", "1", "--nocapture"]);
     tests.env(ROUNDS_VARIABLE, rounds.to_string());
     for (variable, flag) in STORM {
         tests.envs(flags.text(flag).map(|value| (variable, value)));

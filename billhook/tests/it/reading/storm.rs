@@ -26,7 +26,6 @@ const RESTARTS: [usize; 2] = [5, 8];
 const BEGIN_SECONDS_AGO: i64 = 5 * 86_400;
 
 #[test]
-#[ignore = "takes minutes: cargo xtask faults --filter storm"]
 fn storms_on_sqlite() {
     for seed in seeds() {
         let world = World::new(TestDatabase::sqlite().expect("a database"), seed).in_the_past(seed);
@@ -35,7 +34,6 @@ fn storms_on_sqlite() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo xtask faults --filter storm"]
 fn storms_on_postgres() {
     if Binaries::find().is_none() {
         return skip::note("storms_on_postgres", MISSING);
