@@ -1,5 +1,8 @@
 //! Stripe's two lists of events, page by page, exactly as they come.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use billhook_stripe::api::{Class, Get, ListPage};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -29,7 +32,7 @@ pub(super) const THIN_EVENTS: EventLog = EventLog { path: "/v2/core/events", cur
 /// Events on one page: the most that Stripe gives.
 const PAGE_EVENTS: &str = "100";
 
-/// Ids that must not come again: more than the pages that a list is likely to repeat.
+/// The id of an event, which is the cursor behind it.
 #[derive(Deserialize)]
 struct Identified {
     id: String,
@@ -75,14 +78,14 @@ impl EventLog {
         ];
         query.extend_from_slice(more);
         let mut next = Next { path: self.path.to_owned(), query: query.clone() };
-        let mut last_id = String::new();
+        let mut ends = HashSet::new();
         for count in 1.. {
             let get = Get { path: &next.path, query: &next.query, account: "", class: Class::Backfill };
             let answer = parts.api.get(&get).await?;
             let page = answer.page()?;
             let events: Vec<Bytes> =
                 page.elements.iter().map(|event| Bytes::copy_from_slice(event.get().as_bytes())).collect();
-            let following = self.following(&page, &query, &mut last_id)?;
+            let following = self.following(&page, &query, &mut ends)?;
             // The receiver is gone only when the whole pass has failed.
             if pages.send(events).await.is_err() {
                 return Ok(count);
@@ -95,12 +98,13 @@ impl EventLog {
         Ok(u64::MAX)
     }
 
-    /// The request for the page behind this one; `None` at the end.
+    /// The request for the page behind this one; `None` at the end. `ends` are hashes of where the pages so far ended, 8 bytes a
+    /// page: a list that comes back to one of them would never end.
     fn following(
         &self,
         page: &ListPage<'_>,
         query: &[(String, String)],
-        last_id: &mut String,
+        ends: &mut HashSet<u64>,
     ) -> Result<Option<Next>, EqualError> {
         if !page.has_more {
             return Ok(None);
@@ -108,15 +112,16 @@ impl EventLog {
         let endless = |reason| EqualError::Endless { path: self.path, reason };
         let last = page.elements.last().ok_or(endless("an empty page says that more follows"))?;
         let id = serde_json::from_str::<Identified>(last.get()).map_err(|_| endless("an event has no id"))?.id;
-        if id == *last_id {
-            return Err(endless("a page ends where the one before it ended"));
+        let mut hasher = DefaultHasher::new();
+        (&id, &page.next_page_url).hash(&mut hasher);
+        if !ends.insert(hasher.finish()) {
+            return Err(endless("a page ends where an earlier one ended"));
         }
-        *last_id = id;
         if let Some(path) = &page.next_page_url {
             return Ok(Some(Next { path: path.clone(), query: Vec::new() }));
         }
         let mut query = query.to_vec();
-        query.push(parameter("starting_after", last_id.as_str()));
+        query.push(parameter("starting_after", id));
         Ok(Some(Next { path: self.path.to_owned(), query }))
     }
 }
@@ -124,4 +129,24 @@ impl EventLog {
 struct Next {
     path: String,
     query: Query,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_comes_back_to_an_earlier_page_is_endless() {
+        let mut ends = HashSet::new();
+        let mut follow = |last: &str| {
+            let body = format!(r#"{{"object":"list","data":[{{"id":"{last}"}}],"has_more":true}}"#);
+            let page = ListPage::parse(body.as_bytes()).expect("a page");
+            SNAPSHOT_EVENTS.following(&page, &[], &mut ends).map(|next| next.map(|next| next.query))
+        };
+        for id in ["evt_3", "evt_2", "evt_1"] {
+            let next = follow(id).expect("it goes on");
+            assert_eq!(next, Some(vec![parameter("starting_after", id)]));
+        }
+        assert!(matches!(follow("evt_2"), Err(EqualError::Endless { path: "/v1/events", .. })));
+    }
 }
