@@ -107,7 +107,7 @@ pub struct Delivery {
     pub snapshot_event: String,
     /// When the server received it.
     pub received_at: Timestamp,
-    /// Which of the configured webhook secrets signed it, counted from 0.
+    /// Which webhook secret signed it, see [`EventDetail::secret_index`].
     pub secret_index: i16,
     /// The body, byte for byte.
     pub raw: Bytes,
@@ -295,7 +295,8 @@ pub struct EventDetail {
     pub summary: EventSummary,
     /// API version that rendered it; empty when unknown.
     pub api_version: String,
-    /// Which webhook secret signed it, counted from 0.
+    /// Which webhook secret signed it, counted from 0: the configured ones, then those of managed endpoints. -1 for what was read from
+    /// Stripe's list of events.
     pub secret_index: i16,
     /// The body, byte for byte.
     pub raw: Bytes,

@@ -93,7 +93,7 @@ fn print(event: &EventDetail, body: Option<&Body<'_>>) -> anyhow::Result<()> {
         ("state", state_name(summary.state).to_owned()),
         ("sequence", summary.sequence.to_string()),
         ("api version", event.api_version.clone()),
-        ("signed by", format!("secret number {} of the configuration", i32::from(event.secret_index) + 1)),
+        ("came by", origin(event.secret_index)),
         ("body", format!("{} bytes, SHA-256 {}", event.raw.len(), hex(&event.sha256))),
     ] {
         output::line(&format!("{name:<12}{}", output::printable(&value)))?;
@@ -104,6 +104,17 @@ fn print(event: &EventDetail, body: Option<&Body<'_>>) -> anyhow::Result<()> {
         Some(Body::Text(text)) => output::line(&format!("\n{}", output::printable(text)))?,
     }
     Ok(())
+}
+
+/// How an event came: negative numbers stand for Stripe's list, see [`EventDetail::secret_index`].
+fn origin(secret_index: i16) -> String {
+    match secret_index {
+        ..0 => "Stripe's list of events".to_owned(),
+        _ => format!(
+            "a delivery signed with webhook secret number {}: the configured ones, then those of managed endpoints",
+            i32::from(secret_index) + 1
+        ),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
