@@ -42,6 +42,9 @@ impl SyncOptions {
 /// Walks of the rolling re-list at the same time: its share of the rate is small.
 const RECONCILE_WALKS: usize = 1;
 
+/// Transactions with pages at the same time on PostgreSQL, each on a processor of its own there. More only compete with the applier.
+const WRITERS_POSTGRES: usize = 2;
+
 /// How often segments are looked for, in milliseconds: another node may have started a run.
 const LOOK_INTERVAL_MS: u64 = 500;
 
@@ -65,7 +68,8 @@ const RUNS_MAX: usize = 1_000;
 pub struct Syncer {
     shared: Arc<Shared>,
     stopping: watch::Sender<bool>,
-    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// The one that claims, and those that write.
+    tasks: Arc<Mutex<Option<(JoinHandle<()>, Vec<JoinHandle<()>>)>>>,
 }
 
 impl Syncer {
@@ -81,11 +85,17 @@ impl Syncer {
     ) -> Self {
         let (writer, pages) = mpsc::channel(options.parallel.max(1));
         let stopping = watch::Sender::new(false);
+        let writers = match store {
+            Store::Postgres(_) => WRITERS_POSTGRES,
+            // It has one writer of its own.
+            Store::Sqlite(_) => 1,
+        };
         let write = Writer {
             store: store.clone(),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             account: options.account.clone(),
+            writers,
             stopping: stopping.subscribe(),
         };
         let shared = Arc::new(Shared {
@@ -108,9 +118,10 @@ impl Syncer {
             running: HashMap::new(),
             renewed_at: Timestamp::MIN,
         };
-        let writing = tokio::spawn(write.run(pages));
+        let pages = Arc::new(tokio::sync::Mutex::new(pages));
+        let writing = (0..writers).map(|_| tokio::spawn(write.clone().run(Arc::clone(&pages)))).collect();
         let claiming = tokio::spawn(claims.run(active, stopping.subscribe()));
-        Self { shared, stopping, tasks: Arc::new(Mutex::new(vec![claiming, writing])) }
+        Self { shared, stopping, tasks: Arc::new(Mutex::new(Some((claiming, writing)))) }
     }
 
     /// Looks for segments at once, after a run was started in this process.
@@ -126,15 +137,11 @@ impl Syncer {
     /// Lets the commits in flight end, gives all segments back and stops.
     pub async fn stop(&self) {
         self.stopping.send_replace(true);
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        let [claiming, writing] = match <[JoinHandle<()>; 2]>::try_from(tasks) {
-            Ok(tasks) => tasks,
-            // Stopped before.
-            Err(_) => return,
-        };
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((claiming, writing)) = tasks else { return };
         let _ = claiming.await;
-        // No walk is left, so nothing waits for what it writes.
-        writing.abort();
+        // No walk is left, so nothing waits for what they write.
+        writing.iter().for_each(JoinHandle::abort);
     }
 }
 

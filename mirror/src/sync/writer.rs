@@ -38,54 +38,43 @@ pub(super) enum Written {
     Fenced,
 }
 
-/// Objects in one transaction: beyond some hundreds a transaction costs per row and not per transaction, and a longer one keeps the
-/// applier waiting.
-const OBJECTS_MAX: usize = 1_000;
+/// Objects with which a transaction takes no further page, all writers together: beyond some hundreds it costs per row and not per
+/// transaction, a longer one keeps the applier waiting, and one writer must leave something to the next.
+const OBJECTS_MAX: usize = 800;
 
-/// Bytes of pages in one transaction.
+/// Bytes of pages with which a transaction takes no further page.
 const BYTES_MAX: usize = 8 << 20;
 
 /// First and longest pause after a failure that may pass, in milliseconds.
 const RETRY_MS: (u64, u64) = (50, 2_000);
 
+#[derive(Clone)]
 pub(super) struct Writer {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) account: String,
+    /// Writers in all.
+    pub(super) writers: usize,
     /// Turns true when the process ends: then a database that is away is not waited for.
     pub(super) stopping: watch::Receiver<bool>,
 }
 
 impl Writer {
     /// Runs until every sender is gone.
-    pub(super) async fn run(self, mut pages: mpsc::Receiver<PageCommit>) {
-        let mut kept: Option<PageCommit> = None;
+    pub(super) async fn run(self, pages: Arc<tokio::sync::Mutex<mpsc::Receiver<PageCommit>>>) {
+        let objects_max = OBJECTS_MAX / self.writers.max(1);
         loop {
-            let first = match kept.take() {
-                Some(first) => first,
-                None => match pages.recv().await {
-                    Some(first) => first,
-                    None => return,
-                },
-            };
-            let (mut objects, mut bytes) = size(&first);
-            let mut batch = vec![first];
-            while let Ok(next) = pages.try_recv() {
-                let (next_objects, next_bytes) = size(&next);
-                objects += next_objects;
-                bytes += next_bytes;
-                if objects > OBJECTS_MAX || bytes > BYTES_MAX {
-                    kept = Some(next);
-                    break;
-                }
-                batch.push(next);
-            }
+            // The lock is held while pages are waited for, and not while they are written.
+            let batch = next_batch(&mut *pages.lock().await, objects_max).await;
+            let Some(batch) = batch else { return };
             self.commit(batch).await;
         }
     }
 
-    async fn commit(&self, batch: Vec<PageCommit>) {
+    async fn commit(&self, mut batch: Vec<PageCommit>) {
+        // Transactions lock segments in the order of their ids, so that no two wait for each other.
+        batch.sort_by_key(|page| page.advance.segment);
         let mut waiting: Vec<Waiting> = Vec::with_capacity(batch.len());
         let mut works = Vec::with_capacity(batch.len());
         for page in batch {
@@ -175,6 +164,21 @@ impl Writer {
         let work = PageWork { changes: Vec::new(), advance, related: None, compare: None };
         Ok(self.transact(vec![work]).await?.first().copied().unwrap_or(Written::Fenced))
     }
+}
+
+/// What waits, as far as one transaction takes it; `None` when every sender is gone.
+async fn next_batch(pages: &mut mpsc::Receiver<PageCommit>, objects_max: usize) -> Option<Vec<PageCommit>> {
+    let first = pages.recv().await?;
+    let (mut objects, mut bytes) = size(&first);
+    let mut batch = vec![first];
+    while objects < objects_max && bytes < BYTES_MAX {
+        let Ok(next) = pages.try_recv() else { break };
+        let (next_objects, next_bytes) = size(&next);
+        objects += next_objects;
+        bytes += next_bytes;
+        batch.push(next);
+    }
+    Some(batch)
 }
 
 pub(super) fn reason(reason: &'static str) -> billhook_core::metrics::Reason {
