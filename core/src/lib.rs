@@ -6,8 +6,12 @@ pub mod clock;
 pub mod failpoint;
 pub mod metrics;
 pub mod redact;
+pub mod retry;
 pub mod row;
+pub mod run;
 pub mod secret;
+pub mod step;
+pub mod suggest;
 pub mod table;
 
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::origin::Refusal;
-use super::{suggest, table};
+use billhook_core::suggest;
+
+use super::table;
 
 /// A configuration file that was read.
 #[derive(Debug, Default)]

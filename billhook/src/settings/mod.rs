@@ -9,7 +9,6 @@ mod parse;
 mod secret;
 pub mod setting;
 pub mod sources;
-pub mod suggest;
 pub mod table;
 mod value;
 

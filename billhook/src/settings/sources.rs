@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use super::file::{self, File};
 use super::origin::{Origin, Refusal};
 use super::setting::Setting;
-use super::{suggest, table};
+use billhook_core::suggest;
+
+use super::table;
 
 /// Name of the configuration file in the working directory.
 pub const FILE_NAME: &str = "billhook.toml";

@@ -6,7 +6,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 
 use crate::failure::Hinted;
-use crate::settings::suggest;
+use billhook_core::suggest;
 
 /// Random bytes in an id.
 const ID_BYTES: usize = 12;

@@ -1,0 +1,165 @@
+//! What a function has in its hands.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::{Error, Result};
+use crate::execution::Execution;
+use crate::step::{Call, Step};
+use crate::wait::{EventWait, Until, sleep};
+
+/// The context of a run: its steps, its waits, and the application's own state. Cheap to clone.
+pub struct Ctx<App> {
+    app: Arc<App>,
+    execution: Arc<Execution>,
+}
+
+impl<App> Clone for Ctx<App> {
+    fn clone(&self) -> Self {
+        Self { app: Arc::clone(&self.app), execution: Arc::clone(&self.execution) }
+    }
+}
+
+impl<App> Ctx<App> {
+    pub(crate) fn new(app: Arc<App>, execution: Arc<Execution>) -> Self {
+        Self { app, execution }
+    }
+
+    /// What the application gave to its functions: pools, clients, settings.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> &str {
+        &self.execution.request.run
+    }
+
+    /// A step. Its body runs once and its result is recorded; from then on the result is read instead. `id` names it in the run's
+    /// history; using an id again, in a loop, counts.
+    ///
+    /// The body may borrow. It is retried as the step's options say when it fails, and the whole function is replayed up to here.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result};
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// let order = String::from("order_1");
+    /// let length: usize = ctx.step("measure", || async { Ok::<_, std::io::Error>(order.len()) }).retries(2).await?;
+    /// # let _ = length; Ok(()) }
+    /// ```
+    ///
+    /// A step inside a step does not compile:
+    ///
+    /// ```compile_fail
+    /// # use billhook_flow::{Ctx, Result};
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// ctx.step("outer", || async { ctx.step("inner", || async { Ok::<_, std::io::Error>(()) }).await }).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn step<'a, I, B, F>(&self, id: I, body: B) -> Step<'a, impl FnOnce(Call) -> F + use<'a, I, B, F, App>>
+    where
+        I: Into<String>,
+        B: FnOnce() -> F + 'a,
+    {
+        Step::new(Arc::clone(&self.execution), id.into(), move |_call| body())
+    }
+
+    /// A step whose body is told the attempt and its idempotency key.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result};
+    /// # async fn post(key: &str) -> Result<(), std::io::Error> { let _ = key; Ok(()) }
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// ctx.step_with("refund", |call| async move { post(call.idempotency_key()).await }).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn step_with<'a, B, F>(&self, id: impl Into<String>, body: B) -> Step<'a, B>
+    where
+        B: FnOnce(Call) -> F + 'a,
+    {
+        Step::new(Arc::clone(&self.execution), id.into(), body)
+    }
+
+    /// Sleeps, at most 366 days. The end is fixed when the sleep begins and never computed again.
+    pub fn sleep(&self, id: impl Into<String>, duration: SignedDuration) -> Pin<Box<dyn Future<Output = ()>>> {
+        let key = self.execution.key(id.into());
+        Box::pin(sleep(Arc::clone(&self.execution), key, Until::For(duration)))
+    }
+
+    /// Sleeps until then, at most 366 days. A time that is past is no sleep.
+    pub fn sleep_until(&self, id: impl Into<String>, time: Timestamp) -> Pin<Box<dyn Future<Output = ()>>> {
+        let key = self.execution.key(id.into());
+        Box::pin(sleep(Arc::clone(&self.execution), key, Until::Time(time)))
+    }
+
+    /// Waits for an event of this name.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result, days};
+    /// # #[derive(serde::Deserialize)] struct Invoice { id: String }
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// let paid = ctx
+    ///     .wait_for_event::<Invoice>("paid", "stripe/invoice.paid")
+    ///     .matching("async.data.id == event.data.id")
+    ///     .timeout(days(3))
+    ///     .await;
+    /// if let Some(event) = paid {
+    ///     println!("{} is paid", event.data.id);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn wait_for_event<T>(&self, id: impl Into<String>, name: impl Into<String>) -> EventWait<T> {
+        EventWait::new(Arc::clone(&self.execution), id.into(), name.into())
+    }
+
+    /// Steps at the same time. All of them come to their end before the first error, in their order, is returned.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result};
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// let (one, two): (u8, String) = ctx
+    ///     .join((
+    ///         ctx.step("one", || async { Ok::<_, std::io::Error>(1) }),
+    ///         ctx.step("two", || async { Ok::<_, std::io::Error>("2".to_owned()) }),
+    ///     ))
+    ///     .await?;
+    /// # let _ = (one, two); Ok(()) }
+    /// ```
+    pub fn join<S: Join>(&self, steps: S) -> impl Future<Output = Result<S::Output>> + use<S, App> {
+        steps.join()
+    }
+}
+
+/// Several steps that run at the same time: tuples of two to four.
+pub trait Join {
+    /// Their results.
+    type Output;
+
+    /// Runs them to their ends.
+    fn join(self) -> impl Future<Output = Result<Self::Output>>;
+}
+
+macro_rules! join_tuple {
+    ($($step:ident $value:ident $result:ident),+) => {
+        impl<$($step, $value),+> Join for ($($step,)+)
+        where
+            $($step: IntoFuture<Output = Result<$value, Error>>,)+
+        {
+            type Output = ($($value,)+);
+
+            #[expect(non_snake_case, reason = "the steps are named as their types are")]
+            async fn join(self) -> Result<Self::Output> {
+                let ($($step,)+) = self;
+                let ($($result,)+) = tokio::join!($($step.into_future()),+);
+                Ok(($($result?,)+))
+            }
+        }
+    };
+}
+
+join_tuple!(A TA a, B TB b);
+join_tuple!(A TA a, B TB b, C TC c);
+join_tuple!(A TA a, B TB b, C TC c, D TD d);

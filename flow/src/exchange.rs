@@ -1,0 +1,152 @@
+//! The one exchange between an engine and a function: what is recorded goes in, what happens next comes out.
+//!
+//! An engine calls [`crate::Function::execute`] with a [`Request`]. While the function runs, every finished step goes to the engine's
+//! [`Journal`] and the function goes on when it is recorded. In the end there is an [`Outcome`]: an end, or what the run waits for.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use billhook_core::Clock;
+use billhook_core::step::StepKey;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::Event;
+
+/// What an engine gives a function to go on with.
+#[derive(Clone)]
+pub struct Request {
+    /// The run's id, a ULID.
+    pub run: String,
+    /// The event that started it.
+    pub event: Event,
+    /// What is recorded of its steps and waits.
+    pub memos: Arc<HashMap<StepKey, Memo>>,
+    /// How often the function itself has failed before.
+    pub failures: u32,
+    /// The engine's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Chance for the pauses between attempts.
+    pub chance: u64,
+}
+
+/// What is recorded of a step or a wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memo {
+    /// The step succeeded with this result. It never changes any more.
+    Done(Value),
+    /// The step failed for good.
+    Failed(StepError),
+    /// An attempt failed; the next one is made at `at`.
+    Retry {
+        /// Attempts so far.
+        attempts: u32,
+        /// The earliest time of the next one.
+        at: Timestamp,
+        /// What the last one failed with.
+        error: StepError,
+    },
+    /// A step that must not run twice has begun, and nothing is known of its end.
+    Begun,
+    /// The run sleeps until then.
+    Sleep {
+        /// The end of the sleep.
+        until: Timestamp,
+    },
+    /// The run waits for an event until then.
+    Event {
+        /// Its name.
+        name: String,
+        /// Which of them; empty for any.
+        matching: String,
+        /// The end of the wait.
+        until: Timestamp,
+    },
+    /// The event that was waited for; `None` when none came in time.
+    Came(Option<Event>),
+}
+
+/// A failure, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepError {
+    /// What failed, for people.
+    pub message: String,
+}
+
+/// What a function does next to its record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Which step.
+    pub key: StepKey,
+    /// What is to be remembered of it.
+    pub memo: Memo,
+}
+
+/// What a run waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wait {
+    /// Which step or wait.
+    pub key: StepKey,
+    /// Its memo: a sleep, an event, or a retry.
+    pub memo: Memo,
+    /// Whether it is new, so that it has to be recorded.
+    pub is_new: bool,
+}
+
+impl Wait {
+    /// When the run goes on at the latest.
+    pub fn until(&self) -> Timestamp {
+        match &self.memo {
+            Memo::Retry { at, .. } => *at,
+            Memo::Sleep { until } | Memo::Event { until, .. } => *until,
+            Memo::Done(_) | Memo::Failed(_) | Memo::Begun | Memo::Came(_) => Timestamp::MAX,
+        }
+    }
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The function returned this.
+    Finished(Value),
+    /// The function failed; it is executed again with what is recorded.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// What it failed with.
+        error: StepError,
+    },
+    /// The function failed for good.
+    Failed(StepError),
+    /// The function waits for all of these; each of them lets it go on.
+    Suspended(Vec<Wait>),
+    /// The run cannot go on until somebody decides or repairs something.
+    Parked(ParkReason, String),
+    /// The run belongs to somebody else by now; nothing more is to be written.
+    Lost,
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkReason {
+    /// A step that must not run twice began, and nobody knows whether it took effect.
+    NeedsDecision,
+    /// The event or a recorded result does not have the form that the function wants.
+    Undecodable,
+}
+
+/// The engine refuses a record: the run was given to another worker, or was called off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the run belongs to somebody else")]
+pub struct Lost;
+
+/// Where finished steps are recorded.
+pub trait Journal: Send + Sync {
+    /// Makes a record durable. The step counts, and the function goes on, when this is done.
+    fn record(&self, record: Record) -> Pin<Box<dyn Future<Output = Result<(), Lost>> + Send + '_>>;
+}

@@ -1,0 +1,134 @@
+//! One execution of a function: what its context, steps and waits share.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use billhook_core::step::StepKey;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::exchange::{Journal, Memo, Outcome, ParkReason, Record, Request, StepError, Wait};
+
+/// Most steps and waits of one run: each is a row and is read at every replay.
+pub(crate) const STEPS_MAX: u32 = 1_000;
+
+/// The longest sleep or wait.
+pub(crate) const WAIT_LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// Results that stand in for the bodies of steps, by id; for tests.
+pub(crate) type Fakes = HashMap<String, Result<Value, StepError>>;
+
+pub(crate) struct Execution {
+    pub(crate) request: Request,
+    journal: Arc<dyn Journal>,
+    pub(crate) fakes: Arc<Fakes>,
+    uses: Mutex<HashMap<String, u32>>,
+    waits: Mutex<Vec<Wait>>,
+    /// Steps whose body runs or whose record is under way. While there is one, a pending function waits for the world and not
+    /// for the engine.
+    busy: AtomicUsize,
+    ended: Mutex<Option<Outcome>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts as busy while it lives.
+pub(crate) struct Busy<'a>(&'a AtomicUsize);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Execution {
+    pub(crate) fn new(request: Request, journal: Arc<dyn Journal>, fakes: Arc<Fakes>) -> Self {
+        let (uses, waits, busy, ended) = Default::default();
+        Self { request, journal, fakes, uses, waits, busy, ended }
+    }
+
+    /// The key of the next use of an id; `Err` when the id cannot be one, or when there are too many.
+    pub(crate) fn key(&self, id: String) -> Result<StepKey, Error> {
+        let mut uses = lock(&self.uses);
+        if uses.values().sum::<u32>() >= STEPS_MAX {
+            return Err(Error::terminal(format!("a run has at most {STEPS_MAX} steps and waits; start another one")));
+        }
+        let occurrence = uses.entry(id.clone()).or_default();
+        *occurrence += 1;
+        let key = StepKey::new(id, *occurrence);
+        match key.defect() {
+            Some(defect) => Err(Error::terminal(defect)),
+            None => Ok(key),
+        }
+    }
+
+    pub(crate) fn memo(&self, key: &StepKey) -> Option<&Memo> {
+        self.request.memos.get(key)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.request.clock.now()
+    }
+
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        Busy(&self.busy)
+    }
+
+    /// Records, or ends the execution because the run is no longer this worker's.
+    pub(crate) async fn record(&self, key: &StepKey, memo: Memo) {
+        if self.journal.record(Record { key: key.clone(), memo }).await.is_err() {
+            self.end(Outcome::Lost).await
+        }
+    }
+
+    /// Waits for ever; the driver drops the function when nothing else can happen.
+    pub(crate) async fn wait<T>(&self, key: &StepKey, memo: Memo, is_new: bool) -> T {
+        {
+            let mut waits = lock(&self.waits);
+            if !waits.iter().any(|wait| wait.key == *key) {
+                waits.push(Wait { key: key.clone(), memo, is_new });
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Ends the execution: the function is dropped where it stands.
+    pub(crate) async fn end<T>(&self, outcome: Outcome) -> T {
+        lock(&self.ended).get_or_insert(outcome);
+        std::future::pending().await
+    }
+
+    pub(crate) async fn undecodable<T>(&self, key: &StepKey, why: impl std::fmt::Display) -> T {
+        let message = format!("what is recorded for {key} is not what the function expects: {why}");
+        self.end(Outcome::Parked(ParkReason::Undecodable, message)).await
+    }
+
+    /// Runs the function until it returns, waits for nothing but the engine, or has to stop. `Err` holds why it did not return.
+    ///
+    /// A suspended function is pending, has a wait, and none of its steps is busy: nothing could wake it but the engine.
+    pub(crate) async fn drive<T>(&self, function: impl Future<Output = T>) -> Result<T, Outcome> {
+        let mut function = pin!(function);
+        poll_fn(|context| {
+            if let Poll::Ready(value) = function.as_mut().poll(context) {
+                return Poll::Ready(Ok(value));
+            }
+            if let Some(outcome) = lock(&self.ended).take() {
+                return Poll::Ready(Err(outcome));
+            }
+            let mut waits = lock(&self.waits);
+            if self.busy.load(Ordering::Acquire) == 0 && !waits.is_empty() {
+                return Poll::Ready(Err(Outcome::Suspended(std::mem::take(&mut *waits))));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}

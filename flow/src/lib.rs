@@ -1,0 +1,57 @@
+//! Durable functions on billing events.
+//!
+//! A function is an ordinary async function. It takes the event that started it and a [`Ctx`], and what it does to the world it
+//! does in steps. A step that was recorded is never run again, whatever happens to the process; a sleep of 30 days holds no memory,
+//! because the function's future is dropped and the function is replayed later with what is recorded.
+//!
+//! ```
+//! use billhook_flow::{Ctx, Event, Functions, Result, days, function};
+//! # #[derive(Clone)] struct App;
+//! # impl App { async fn remind(&self, _customer: &str) -> Result<(), std::io::Error> { Ok(()) } }
+//! # #[derive(serde::Deserialize)] struct Invoice { customer: String }
+//!
+//! async fn remind_later(event: Event<Invoice>, ctx: Ctx<App>) -> Result<()> {
+//!     ctx.sleep("three days", days(3)).await;
+//!     let customer = &event.data.customer;
+//!     ctx.step("remind", || async { ctx.app().remind(customer).await }).await?;
+//!     Ok(())
+//! }
+//!
+//! let functions = Functions::new().add(function("remind-later", remind_later).on("stripe/invoice.payment_failed"));
+//! assert!(functions.check().is_ok());
+//! ```
+//!
+//! # What to know
+//!
+//! - **A step may run more than once until it is recorded**: a crash between its effect and its record repeats it. Every attempt gets
+//!   the same [`Call::idempotency_key`]; give it to whoever takes one.
+//! - **Ids name steps**, not the order of calls: steps may be reordered under sleeping runs.
+//! - **Code between steps runs again at every replay.** Reads and writes belong into steps.
+//! - **Steps do not nest**, and a function is not spawned onto other tasks: neither compiles.
+//! - **Any error that `?` takes is retried.** [`Terminal`] and [`RetryAfter`] change that.
+//!
+//! [`testing`] runs a function in memory, moves its clock, fakes its steps, and crashes it after every step.
+
+mod ctx;
+mod error;
+mod event;
+mod exchange;
+mod execution;
+mod function;
+mod names;
+mod registry;
+mod step;
+pub mod testing;
+mod wait;
+
+pub use billhook_core::retry::Backoff;
+pub use billhook_core::step::StepKey;
+pub use ctx::{Ctx, Join};
+pub use error::{Error, Result, RetryAfter, Terminal};
+pub use event::Event;
+pub use exchange::{Journal, Lost, Memo, Outcome, ParkReason, Record, Request, StepError, Wait};
+pub use function::{Function, function};
+pub use names::{ALIASES, stripe_names};
+pub use registry::{Defect, Functions};
+pub use step::{Call, Step};
+pub use wait::{EventWait, days, hours, minutes, seconds};

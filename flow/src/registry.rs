@@ -1,0 +1,112 @@
+//! All functions of an application.
+
+use std::collections::HashSet;
+
+use crate::function::Function;
+use crate::names;
+
+/// The functions of an application.
+pub struct Functions<App> {
+    functions: Vec<Function<App>>,
+}
+
+/// Something about a function that would never work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("function {function}: {what}")]
+pub struct Defect {
+    /// The function's id.
+    pub function: String,
+    /// What is wrong, and what to do.
+    pub what: String,
+}
+
+impl<App> Default for Functions<App> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<App> Functions<App> {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { functions: Vec::new() }
+    }
+
+    /// With one more.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "functions are not numbers, and this is what one says")]
+    pub fn add(mut self, function: Function<App>) -> Self {
+        self.functions.push(function);
+        self
+    }
+
+    /// Looks for what would never work.
+    ///
+    /// # Errors
+    /// Everything that was found: ids that are empty or used twice, functions that nothing starts, triggers that no event has.
+    pub fn check(&self) -> Result<(), Vec<Defect>> {
+        let mut defects = Vec::new();
+        let mut ids = HashSet::new();
+        for function in &self.functions {
+            let mut found = |what: String| defects.push(Defect { function: function.id().to_owned(), what });
+            if function.id().trim().is_empty() {
+                found("its id is empty".to_owned());
+            }
+            if !ids.insert(function.id()) {
+                found("another function has the same id".to_owned());
+            }
+            if function.triggers().is_empty() {
+                found("nothing starts it; give it an event with .on(…)".to_owned());
+            }
+            function.triggers().iter().filter_map(|trigger| names::defect(trigger)).for_each(found);
+        }
+        if defects.is_empty() { Ok(()) } else { Err(defects) }
+    }
+
+    /// The functions that an event with one of these names starts, each once.
+    pub fn started_by<'a>(&'a self, event_names: &'a [String]) -> impl Iterator<Item = &'a Function<App>> {
+        self.functions.iter().filter(move |function| {
+            let is_meant = |trigger: &String| event_names.iter().any(|name| names::matches(trigger, name));
+            function.triggers().iter().any(is_meant)
+        })
+    }
+
+    /// The function of this id.
+    pub fn get(&self, id: &str) -> Option<&Function<App>> {
+        self.functions.iter().find(|function| function.id() == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ctx, Event, Result, function, stripe_names};
+
+    async fn nothing(_event: Event, _ctx: Ctx<()>) -> Result<()> {
+        Ok(())
+    }
+
+    #[test]
+    fn what_would_never_work_is_told_at_once() {
+        let functions = Functions::new()
+            .add(function("a", nothing).on("stripe/invoice.paid"))
+            .add(function("a", nothing).on("stripe/invoice.payed"))
+            .add(function("", nothing));
+        let defects = functions.check().expect_err("defects");
+        let told: Vec<String> = defects.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told[0].contains("same id") && told[1].contains("did you mean"), "{told:?}");
+        assert!(told[2].contains("empty") && told[3].contains("nothing starts it"), "{told:?}");
+    }
+
+    #[test]
+    fn a_function_starts_once_however_many_triggers_match() {
+        let functions = Functions::new()
+            .add(function("both", nothing).on("stripe/payment.failed").on("stripe/invoice.*"))
+            .add(function("other", nothing).on("stripe/invoice.paid"));
+        let names = stripe_names("invoice.payment_failed");
+        let started: Vec<&str> = functions.started_by(&names).map(Function::id).collect();
+        assert_eq!(started, ["both"]);
+        assert!(functions.get("other").is_some() && functions.get("none").is_none());
+    }
+}

@@ -1,0 +1,232 @@
+//! Runs a function in memory: its steps may be faked, its clock moves by itself, and it can be crashed after every step.
+//!
+//! ```
+//! use billhook_flow::{Ctx, Event, Result, days, function, testing::Trial};
+//! # use serde_json::json;
+//!
+//! async fn remind(event: Event, ctx: Ctx<()>) -> Result<String> {
+//!     ctx.sleep("a week", days(7)).await;
+//!     ctx.step("mail", || async { Err::<String, _>(std::io::Error::other("no mail server in a test")) }).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let remind = function("remind", remind).on("stripe/invoice.payment_failed");
+//! let end = Trial::new(&remind, (), json!({})).fake("mail", json!("sent")).run().await;
+//! assert_eq!(end.result, Ok(json!("sent")));
+//! assert_eq!(end.took, days(7));
+//! # }
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use billhook_core::step::StepKey;
+use billhook_core::{Clock, ManualClock};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, StepError, Wait};
+use crate::execution::Fakes;
+use crate::function::Function;
+
+/// Executions of one trial: a function that waits more often goes round in circles.
+const EXECUTIONS_MAX: usize = 10_000;
+
+/// Unix seconds at which trials begin.
+const START: i64 = 1_800_000_000;
+
+/// The run's id in trials.
+const RUN: &str = "01M7WSG4S1000G40R40M30E20A";
+
+/// A run of a function in memory.
+pub struct Trial<App> {
+    function: Function<App>,
+    app: Arc<App>,
+    event: Event,
+    fakes: Fakes,
+    coming: Vec<(SignedDuration, Event)>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// What the function returned, or what it failed with or was parked for.
+    pub result: Result<Value, String>,
+    /// What is recorded of its steps and waits, by id (`charge`, `charge#2`).
+    pub memos: BTreeMap<String, Memo>,
+    /// How long it took by its clock: its sleeps and the pauses between attempts.
+    pub took: SignedDuration,
+}
+
+impl<App: Send + Sync + 'static> Trial<App> {
+    /// A run of `function` that an event with this data starts.
+    pub fn new(function: &Function<App>, app: App, data: Value) -> Self {
+        let name = function.triggers().first().cloned().unwrap_or_else(|| "trial".to_owned());
+        let event = Event::new("evt_trial", name, data, start());
+        let (fakes, coming) = Default::default();
+        Self { function: function.clone(), app: Arc::new(app), event, fakes, coming }
+    }
+
+    /// The step of this id is not run and has this result.
+    #[must_use]
+    pub fn fake(mut self, id: impl Into<String>, result: Value) -> Self {
+        self.fakes.insert(id.into(), Ok(result));
+        self
+    }
+
+    /// The step of this id is not run and fails for good.
+    #[must_use]
+    pub fn fail(mut self, id: impl Into<String>, message: impl Into<String>) -> Self {
+        self.fakes.insert(id.into(), Err(StepError { message: message.into() }));
+        self
+    }
+
+    /// So long after the run began an event comes, which waits for its name take. Expressions of waits are not looked at.
+    #[must_use]
+    pub fn event(mut self, after: SignedDuration, name: impl Into<String>, data: Value) -> Self {
+        let ts = start().saturating_add(after).unwrap_or(Timestamp::MAX);
+        let event = Event::new(format!("evt_trial_{}", self.coming.len() + 1), name, data, ts);
+        self.coming.push((after, event));
+        self
+    }
+
+    /// Runs to the end. Sleeps take no time.
+    pub async fn run(&self) -> End {
+        self.with_crash(None).await.0
+    }
+
+    /// Runs to the end again and again, crashing at every record in turn, once just before it is durable and once just after, and
+    /// compares every end with that of an undisturbed run. Bodies of steps run more often than once in it, as in a real crash.
+    ///
+    /// # Errors
+    /// The first end that differs, and where the run had crashed.
+    pub async fn survives_crashes(&self) -> Result<usize, String> {
+        let (expected, records) = self.with_crash(None).await;
+        for at in 0..records {
+            for durable in [false, true] {
+                let (end, _) = self.with_crash(Some(Crash { at, durable })).await;
+                if (&end.result, &end.memos) != (&expected.result, &expected.memos) {
+                    let when = if durable { "after" } else { "before" };
+                    return Err(format!("a crash {when} record {at} ended in {end:?} instead of {expected:?}"));
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    async fn with_crash(&self, mut crash: Option<Crash>) -> (End, usize) {
+        let clock = Arc::new(ManualClock::new(start()));
+        let mut memos: HashMap<StepKey, Memo> = HashMap::new();
+        let (mut failures, mut records) = (0, 0);
+        let fakes = Arc::new(self.fakes.clone());
+        let mut result = Err(format!("it did not end within {EXECUTIONS_MAX} executions"));
+        for _ in 0..EXECUTIONS_MAX {
+            let journal = Arc::new(Memory { written: Mutex::default(), before: records, crash });
+            let request = Request {
+                run: RUN.to_owned(),
+                event: self.event.clone(),
+                memos: Arc::new(memos.clone()),
+                failures,
+                clock: Arc::clone(&clock) as Arc<dyn Clock>,
+                chance: 0,
+            };
+            let (app, fakes) = (Arc::clone(&self.app), Arc::clone(&fakes));
+            let outcome =
+                self.function.execute_with(app, request, Arc::clone(&journal) as Arc<dyn Journal>, fakes).await;
+            let written = std::mem::take(&mut *journal.written.lock().unwrap_or_else(PoisonError::into_inner));
+            records += written.len();
+            memos.extend(written.into_iter().map(|record| (record.key, record.memo)));
+            match outcome {
+                Outcome::Finished(value) => result = Ok(value),
+                Outcome::Failed(error) => result = Err(error.message),
+                Outcome::Parked(reason, message) => result = Err(format!("parked ({reason:?}): {message}")),
+                Outcome::Retry { at, .. } => {
+                    failures += 1;
+                    advance(&clock, at);
+                    continue;
+                }
+                Outcome::Suspended(waits) => {
+                    self.wake(&clock, &mut memos, waits);
+                    continue;
+                }
+                // The crash happens once; the run goes on with what is durable.
+                Outcome::Lost => {
+                    crash = None;
+                    continue;
+                }
+            }
+            break;
+        }
+        let took = clock.now().duration_since(start());
+        let memos = memos.into_iter().map(|(key, memo)| (key.to_string(), memo)).collect();
+        (End { result, memos, took }, records)
+    }
+
+    /// Moves the clock to what comes first: an event that is waited for, or the end of a wait.
+    fn wake(&self, clock: &ManualClock, memos: &mut HashMap<StepKey, Memo>, waits: Vec<Wait>) {
+        let end = waits.iter().map(Wait::until).min().unwrap_or(Timestamp::MAX);
+        let come = waits.iter().filter_map(|wait| Some((wait, self.first_event(wait)?)));
+        let first = come.min_by_key(|(_, event)| event.ts).filter(|(_, event)| event.ts <= end);
+        match first {
+            Some((wait, event)) => {
+                memos.insert(wait.key.clone(), Memo::Came(Some(event.clone())));
+                advance(clock, event.ts);
+            }
+            None => advance(clock, end),
+        }
+        for wait in waits {
+            let is_over = matches!(&wait.memo, Memo::Event { until, .. } if *until <= clock.now());
+            let memo = if is_over { Memo::Came(None) } else { wait.memo };
+            memos.entry(wait.key).or_insert(memo);
+        }
+        for memo in memos.values_mut() {
+            if matches!(memo, Memo::Event { until, .. } if *until <= clock.now()) {
+                *memo = Memo::Came(None);
+            }
+        }
+    }
+
+    fn first_event(&self, wait: &Wait) -> Option<&Event> {
+        let Memo::Event { name, .. } = &wait.memo else { return None };
+        self.coming.iter().map(|(_, event)| event).filter(|event| event.name == *name).min_by_key(|event| event.ts)
+    }
+}
+
+fn start() -> Timestamp {
+    Timestamp::from_second(START).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn advance(clock: &ManualClock, to: Timestamp) {
+    clock.advance(to.duration_since(clock.now()).max(SignedDuration::ZERO));
+}
+
+/// The record at which the process is gone.
+#[derive(Debug, Clone, Copy)]
+struct Crash {
+    at: usize,
+    /// Whether the record was durable already.
+    durable: bool,
+}
+
+struct Memory {
+    written: Mutex<Vec<Record>>,
+    /// Records of earlier executions.
+    before: usize,
+    crash: Option<Crash>,
+}
+
+impl Journal for Memory {
+    fn record(&self, record: Record) -> Pin<Box<dyn Future<Output = Result<(), Lost>> + Send + '_>> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let crashes = self.crash.filter(|crash| crash.at == self.before + written.len());
+        if crashes.is_none_or(|crash| crash.durable) {
+            written.push(record);
+        }
+        let result = if crashes.is_some() { Err(Lost) } else { Ok(()) };
+        Box::pin(std::future::ready(result))
+    }
+}

@@ -1,0 +1,133 @@
+//! Waits: a function that is waiting holds nothing, neither memory nor a connection.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use billhook_core::step::StepKey;
+use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::exchange::{Memo, Outcome};
+use crate::execution::{Execution, WAIT_LONGEST};
+
+/// So many seconds.
+pub fn seconds(seconds: i64) -> SignedDuration {
+    SignedDuration::from_secs(seconds)
+}
+
+/// So many minutes.
+pub fn minutes(minutes: i64) -> SignedDuration {
+    seconds(minutes.saturating_mul(60))
+}
+
+/// So many hours.
+pub fn hours(hours: i64) -> SignedDuration {
+    minutes(hours.saturating_mul(60))
+}
+
+/// So many times 24 hours. A day of the calendar, which may have 23 or 25, needs a time zone.
+pub fn days(days: i64) -> SignedDuration {
+    hours(days.saturating_mul(24))
+}
+
+/// How long to sleep.
+pub(crate) enum Until {
+    Time(Timestamp),
+    For(SignedDuration),
+}
+
+/// Sleeps. An id that cannot be one fails the run, since the sleep itself has no error to return.
+pub(crate) async fn sleep(execution: Arc<Execution>, key: Result<StepKey, Error>, until: Until) {
+    let key = match key {
+        Ok(key) => key,
+        Err(error) => return execution.end(Outcome::Failed(error.to_record())).await,
+    };
+    let now = execution.now();
+    match execution.memo(&key) {
+        Some(Memo::Sleep { until }) if *until <= now => {}
+        Some(memo @ Memo::Sleep { .. }) => execution.wait(&key, memo.clone(), false).await,
+        Some(_) => execution.undecodable(&key, "the id belonged to something else than a sleep").await,
+        None => {
+            let latest = after(now, WAIT_LONGEST);
+            let until = match until {
+                Until::Time(time) => time.min(latest),
+                Until::For(duration) => after(now, duration).min(latest),
+            };
+            if until > now {
+                execution.wait(&key, Memo::Sleep { until }, true).await
+            }
+        }
+    }
+}
+
+fn after(now: Timestamp, duration: SignedDuration) -> Timestamp {
+    now.saturating_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+/// A wait for an event. It begins when it is awaited and gives the first event that matches, or `None` when none came in time.
+#[must_use = "a wait does nothing until it is awaited"]
+pub struct EventWait<T> {
+    execution: Arc<Execution>,
+    key: Result<StepKey, Error>,
+    name: String,
+    matching: String,
+    timeout: SignedDuration,
+    data: PhantomData<fn() -> T>,
+}
+
+impl<T> EventWait<T> {
+    pub(crate) fn new(execution: Arc<Execution>, id: String, name: String) -> Self {
+        let key = execution.key(id);
+        Self { execution, key, name, matching: String::new(), timeout: WAIT_LONGEST, data: PhantomData }
+    }
+
+    /// Which events count: an expression over `event`, the one that started the run, and `async`, the one that came, such as
+    /// `async.data.invoice == event.data.id`. Every event of the name counts without it.
+    pub fn matching(mut self, expression: impl Into<String>) -> Self {
+        self.matching = expression.into();
+        self
+    }
+
+    /// How long to wait: 366 days unless set, which is also the most.
+    pub fn timeout(mut self, timeout: SignedDuration) -> Self {
+        self.timeout = timeout.min(WAIT_LONGEST);
+        self
+    }
+}
+
+impl<T: DeserializeOwned + 'static> IntoFuture for EventWait<T> {
+    type Output = Option<Event<T>>;
+    /// Not `Send`: a wait does not go into a step.
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<T: DeserializeOwned> EventWait<T> {
+    async fn run(self) -> Option<Event<T>> {
+        let Self { execution, key, name, matching, timeout, data: _ } = self;
+        let key = match key {
+            Ok(key) => key,
+            Err(error) => return execution.end(Outcome::Failed(error.to_record())).await,
+        };
+        match execution.memo(&key) {
+            Some(Memo::Came(None)) => None,
+            Some(Memo::Came(Some(event))) => match event.clone().typed() {
+                Ok(event) => Some(event),
+                Err(error) => execution.undecodable(&key, error).await,
+            },
+            Some(memo @ Memo::Event { .. }) => execution.wait(&key, memo.clone(), false).await,
+            Some(_) => execution.undecodable(&key, "the id belonged to something else than an event").await,
+            None => {
+                let until = after(execution.now(), timeout);
+                execution.wait(&key, Memo::Event { name, matching, until }, true).await
+            }
+        }
+    }
+}

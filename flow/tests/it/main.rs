@@ -1,0 +1,35 @@
+//! Functions as a user writes them, run in memory.
+
+mod exchange;
+mod steps;
+mod waits;
+
+use std::sync::{Arc, Mutex};
+
+use billhook_flow::Call;
+
+/// What steps did to the world: an observer outside of the run.
+#[derive(Clone, Default)]
+pub struct World(Arc<Mutex<Vec<String>>>);
+
+impl World {
+    /// Something happened.
+    pub fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    /// Something happened under an idempotency key.
+    pub fn call(&self, what: &str, call: &Call) {
+        self.note(format!("{what} {}", call.idempotency_key()));
+    }
+
+    /// All that happened.
+    pub fn seen(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// How often this happened.
+    pub fn count(&self, what: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.as_str() == what || seen.starts_with(&format!("{what} "))).count()
+    }
+}
