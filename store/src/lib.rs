@@ -14,6 +14,7 @@ macro_rules! each {
 }
 
 mod error;
+mod flow;
 pub mod postgres;
 pub mod sqlite;
 mod sync;
@@ -22,6 +23,7 @@ mod transaction;
 mod types;
 
 pub use error::StoreError;
+pub use flow::*;
 pub use sync::*;
 pub use transaction::{Transaction, Work};
 pub use types::*;

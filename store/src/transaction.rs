@@ -7,7 +7,7 @@ use billhook_core::table::{Orphans, Table};
 use jiff::Timestamp;
 
 use crate::{
-    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, NewFlowRun, QuarantineEntry, RowState, StoreError,
     StoredDelivery, Tombstone,
 };
 
@@ -140,6 +140,14 @@ pub trait Transaction: Send {
 
     /// Removes marks that were caused by these events: a snapshot event settles its thin twin.
     fn clear_dirty_of_events(&mut self, event_ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Starts runs, and keeps their events. Returns for each whether it is new; of two with one function and dedupe key only the first
+    /// exists.
+    fn start_flow_runs(
+        &mut self,
+        runs: &[NewFlowRun],
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
     /// Shows deliveries in the quarantine.
     fn quarantine(&mut self, entries: &[QuarantineEntry]) -> impl Future<Output = Result<(), StoreError>> + Send;

@@ -38,6 +38,7 @@ impl Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "0001_inbox", sql: include_str!("../../sql/postgres/migrations/0001_inbox.sql") },
     Migration { version: 2, name: "0002_sync", sql: include_str!("../../sql/postgres/migrations/0002_sync.sql") },
+    Migration { version: 3, name: "0003_flow", sql: include_str!("../../sql/postgres/migrations/0003_flow.sql") },
 ];
 
 /// What the database says about itself.

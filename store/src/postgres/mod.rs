@@ -12,6 +12,7 @@ mod encode;
 mod endpoints;
 mod events;
 mod failure;
+mod flow;
 mod inbox;
 mod links;
 mod migrations;

@@ -47,6 +47,16 @@ statements! {
     EVENT_BETWEEN = "event_between";
     EVENT_READ = "event_read";
     GAPS_LIST = "gaps_list";
+    FLOW_DUE = "flow_due";
+    FLOW_EVENTS_INSERT = "flow_events_insert";
+    FLOW_RUN_READ = "flow_run_read";
+    FLOW_RUNS_CLAIM = "flow_runs_claim";
+    FLOW_RUNS_NEXT = "flow_runs_next";
+    FLOW_RUNS_OWNED = "flow_runs_owned";
+    FLOW_RUNS_RENEW = "flow_runs_renew";
+    FLOW_RUNS_START = "flow_runs_start";
+    FLOW_STEPS_READ = "flow_steps_read";
+    FLOW_STEPS_RECORD = "flow_steps_record";
     GAP_RECORD = "gap_record";
     LEASE_DROP = "lease_drop";
     LEASE_TAKE = "lease_take";

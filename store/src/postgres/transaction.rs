@@ -12,9 +12,9 @@ use super::row_parameters::{RowParameters, are_in_raw, check_shape};
 use super::rows::version;
 use super::session::{Parameters, Patience, Session};
 use super::table_sql::{Statement, asks_for_tombstones};
-use super::{Shared, column, drift, segments, statements};
+use super::{Shared, column, drift, flow, segments, statements};
 use crate::{
-    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, NewFlowRun, QuarantineEntry, RowState, StoreError,
     StoredDelivery, Tombstone, Transaction,
 };
 
@@ -288,6 +288,10 @@ impl Transaction for PostgresTransaction {
         let parameters: Parameters<'_> = &[&objects, &ids, &accounts, &reasons, &events, &times];
         self.execute("marking objects to read again", statements::DIRTY_MARK, parameters).await?;
         Ok(())
+    }
+
+    async fn start_flow_runs(&mut self, runs: &[NewFlowRun], now: jiff::Timestamp) -> Result<Vec<bool>, StoreError> {
+        flow::start(self, runs, now).await
     }
 
     async fn unmark_dirty(&mut self, marks: &[DirtyMark]) -> Result<(), StoreError> {

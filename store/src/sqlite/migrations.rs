@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../sql/sqlite/migrations/0001_foundation.sql"),
     },
     Migration { version: 2, name: "0002_sync", sql: include_str!("../../sql/sqlite/migrations/0002_sync.sql") },
+    Migration { version: 3, name: "0003_flow", sql: include_str!("../../sql/sqlite/migrations/0003_flow.sql") },
 ];
 
 /// A step that the database has seen.

@@ -8,6 +8,7 @@ mod connection;
 mod drift;
 mod endpoints;
 mod errors;
+mod flow;
 mod history;
 mod inbox;
 mod job;

@@ -9,9 +9,9 @@ use rusqlite::Connection;
 
 use super::errors::refused;
 use super::statements::Statements;
-use super::{attention, children, drift, history, inbox, link, segments, upsert};
+use super::{attention, children, drift, flow, history, inbox, link, segments, upsert};
 use crate::{
-    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, QuarantineEntry, RowState, StoreError,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, NewFlowRun, QuarantineEntry, RowState, StoreError,
     StoredDelivery, Tombstone, Transaction, Work,
 };
 
@@ -128,6 +128,10 @@ impl Transaction for SqliteTransaction<'_> {
 
     async fn mark_dirty(&mut self, marks: &[DirtyMark]) -> Result<(), StoreError> {
         attention::mark_dirty(self.connection, marks).map_err(refused("marking objects"))
+    }
+
+    async fn start_flow_runs(&mut self, runs: &[NewFlowRun], now: jiff::Timestamp) -> Result<Vec<bool>, StoreError> {
+        flow::start(self.connection, runs, now).map_err(refused("starting runs"))
     }
 
     async fn unmark_dirty(&mut self, marks: &[DirtyMark]) -> Result<(), StoreError> {

@@ -14,6 +14,7 @@ mod dirty;
 mod drift;
 mod endpoints;
 mod events;
+mod flow;
 mod hostile;
 mod inbox;
 mod link;

@@ -1,0 +1,15 @@
+-- Where runs go after an execution; they are locked by the fence.
+UPDATE billhook.flow_runs AS run SET
+    state = given.state,
+    due_at = given.due_at,
+    holder = NULL,
+    failures = given.failures,
+    result = given.result,
+    message = given.message,
+    ended_at = CASE WHEN given.due_at IS NULL AND given.state <> 'parked' THEN $7::timestamptz END
+FROM (
+    SELECT
+        unnest($1::text[]) AS id, unnest($2::text[]) AS state, unnest($3::timestamptz[]) AS due_at, unnest($4::integer[]) AS failures,
+        unnest($5::text[]) AS result, unnest($6::text[]) AS message
+) AS given
+WHERE run.id = given.id

@@ -1,0 +1,10 @@
+WITH held AS (
+    SELECT run.id FROM billhook.flow_runs AS run
+    JOIN (SELECT unnest($1::text[]) AS id, unnest($2::bigint[]) AS token) AS given
+        ON given.id = run.id AND given.token = run.token
+    WHERE run.state = 'running'
+    ORDER BY run.id
+    FOR NO KEY UPDATE OF run
+)
+UPDATE billhook.flow_runs AS run SET due_at = $3 FROM held WHERE run.id = held.id
+RETURNING run.id

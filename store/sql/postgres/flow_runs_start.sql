@@ -1,0 +1,7 @@
+-- Hot: in the transaction that applies an event. The unique index makes a second delivery no second run.
+INSERT INTO billhook.flow_runs (id, function, dedupe_key, event_id, state, due_at, created_at)
+SELECT
+    unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), 'queued', unnest($5::timestamptz[]),
+    unnest($6::timestamptz[])
+ON CONFLICT (function, dedupe_key) DO NOTHING
+RETURNING id
