@@ -33,6 +33,7 @@
 //! [`testing`] runs a function in memory, moves its clock, fakes its steps, and crashes it after every step.
 
 mod ctx;
+pub mod engine;
 mod error;
 mod event;
 mod exchange;

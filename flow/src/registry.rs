@@ -71,6 +71,11 @@ impl<App> Functions<App> {
         })
     }
 
+    /// The ids of all of them.
+    pub fn ids(&self) -> Vec<String> {
+        self.functions.iter().map(|function| function.id().to_owned()).collect()
+    }
+
     /// The function of this id.
     pub fn get(&self, id: &str) -> Option<&Function<App>> {
         self.functions.iter().find(|function| function.id() == id)

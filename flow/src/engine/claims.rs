@@ -1,0 +1,109 @@
+//! Claims runs that are due, and shows that this process lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use billhook_core::Clock;
+use billhook_store::{Store, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, watch};
+
+use super::EngineOptions;
+use super::held::Held;
+use super::worker::Workers;
+
+/// Runs claimed in one statement: enough to share its commit, few enough to leave some to other nodes.
+const CLAIM_MAX: usize = 256;
+
+/// The longest time between two looks, in milliseconds: another node may have started a run, and the clock may have been moved.
+const LOOK_MS: u64 = 250;
+
+/// Signs of life within one lease.
+const BEATS: i32 = 3;
+
+pub(super) struct Claims {
+    pub(super) options: EngineOptions,
+    pub(super) functions: Vec<String>,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) workers: Workers,
+    pub(super) held: Arc<Held>,
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Claims {
+    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut renewed_at = self.clock.now();
+        loop {
+            if self.clock.now().duration_since(renewed_at) >= self.options.lease / BEATS {
+                renewed_at = self.clock.now();
+                self.renew().await;
+            }
+            if *stop.borrow() {
+                // What is being executed keeps its lease.
+                tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+                continue;
+            }
+            let pause = match self.claim().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(%error, "runs could not be claimed; trying again");
+                    Duration::from_millis(LOOK_MS)
+                }
+            };
+            if pause.is_zero() {
+                continue;
+            }
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+
+    /// Claims what there is room for; returns how long to wait before the next look.
+    async fn claim(&self) -> Result<Duration, StoreError> {
+        let room = self.options.runs_max.saturating_sub(self.held.len()).min(CLAIM_MAX);
+        if room == 0 {
+            let runs_max = self.options.runs_max;
+            let some_end = self.held.wait_until(|held| held < runs_max);
+            // Not longer than a beat, or the leases of all would end.
+            let _ = tokio::time::timeout(Duration::from_millis(LOOK_MS), some_end).await;
+            return Ok(Duration::ZERO);
+        }
+        let now = self.clock.now();
+        let lease_until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
+        let runs = self.store.claim_flow_runs(&self.options.holder, &self.functions, now, lease_until, room).await?;
+        let claimed = runs.len();
+        for run in runs {
+            self.held.add(run.id.clone(), run.token);
+            self.workers.give(run);
+        }
+        if claimed == room {
+            return Ok(Duration::ZERO);
+        }
+        let next = self.store.next_flow_due().await?;
+        let rest = next.map_or(SignedDuration::MAX, |next| next.duration_since(self.clock.now()));
+        // A millisecond at least: what is due and was not claimed is held, or nobody here knows its function.
+        let rest_ms = u64::try_from(rest.as_millis()).unwrap_or_default().clamp(1, LOOK_MS);
+        Ok(Duration::from_millis(if rest.is_positive() { rest_ms } else { LOOK_MS }))
+    }
+
+    async fn renew(&self) {
+        let held = self.held.all();
+        if held.is_empty() {
+            return;
+        }
+        let until = self.clock.now().saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
+        match self.store.renew_flow_runs(&held, until).await {
+            Ok(renewed) => {
+                for (run, token) in held.iter().filter(|(run, _)| !renewed.contains(run)) {
+                    // Ended meanwhile, or somebody else's; its next record tells.
+                    self.held.remove(run, *token);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "leases of runs could not be lengthened"),
+        }
+    }
+}
