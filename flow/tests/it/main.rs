@@ -1,5 +1,9 @@
 //! Functions as a user writes them, in memory and on both stores.
-#![expect(clippy::unwrap_used, clippy::unit_arg, reason = "tests fail by panicking, and steps here only note that they ran")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::unit_arg,
+    reason = "tests fail by panicking, and steps here only note that they ran"
+)]
 
 mod engine;
 mod exchange;

@@ -4,6 +4,7 @@ mod backfill;
 mod database;
 mod disk;
 mod exchange;
+mod flow;
 mod ingest;
 mod load;
 mod report;
@@ -17,10 +18,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((what, rest)) if what == "ingest" => ingest::run(rest),
         Some((what, rest)) if what == "backfill" => backfill::run(rest),
+        Some((what, rest)) if what == "flow" => flow::run(rest),
         Some((what, rest)) if what == "write" => write::run(rest),
         _ => {
-            let (ingest, backfill, write) = (ingest::FLAGS, backfill::FLAGS, write::FLAGS);
-            bail!("usage: cargo xtask bench ingest {ingest}\n\nbench backfill {backfill}\n\nbench write {write}")
+            let (ingest, backfill, flow, write) = (ingest::FLAGS, backfill::FLAGS, flow::FLAGS, write::FLAGS);
+            bail!(
+                "usage: cargo xtask bench ingest {ingest}\n\nbench backfill {backfill}\n\nbench flow {flow}\n\nbench write {write}"
+            )
         }
     }
 }
