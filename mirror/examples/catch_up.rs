@@ -47,6 +47,7 @@ async fn measure(simulator: &Simulator, database: &TestDatabase, postgres: bool,
         livemode: None,
         account: String::new(),
         reads: None,
+        router: None,
     };
     let parts = Parts {
         store: store.clone(),

@@ -18,6 +18,7 @@ use crate::apply::{ApplyBatch, ApplyOutcome};
 use crate::interpret::{Interpreted, Meaning, Policy, ReadPolicy, interpret};
 use crate::quarantine::Reason;
 use crate::queue::{Queue, lane_key};
+use crate::route::{self, Router};
 
 /// How deliveries are applied.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct ApplierOptions {
     pub account: String,
     /// What is read again from Stripe; `None` without an API key.
     pub reads: Option<Arc<ReadPolicy>>,
+    /// What starts functions; `None` where there are none.
+    pub router: Option<Arc<dyn Router>>,
 }
 
 /// A delivery on its way from the committer to its lane.
@@ -189,7 +192,17 @@ impl Shared {
     }
 
     async fn transact(&self, committed: &[Committed], policy: &Policy) -> Result<(), StoreError> {
-        let deliveries = committed.iter().map(|one| interpret(&one.delivery, one.envelope.as_ref(), policy)).collect();
+        let router = self.options.router.as_deref();
+        let deliveries = committed
+            .iter()
+            .map(|one| {
+                let mut interpreted = interpret(&one.delivery, one.envelope.as_ref(), policy);
+                if let Some(router) = router {
+                    interpreted.runs = route::runs(router, &one.delivery, one.envelope.as_ref(), &interpreted);
+                }
+                interpreted
+            })
+            .collect();
         self.run(ApplyBatch { deliveries, policy: policy.clone(), now: self.clock.now() }).await
     }
 
@@ -202,12 +215,16 @@ impl Shared {
             meaning: Meaning::Refused,
             shown: Some((Reason::ApplyFailed, error.to_string())),
             doubt: None,
+            runs: Vec::new(),
         };
         self.run(ApplyBatch { deliveries: vec![refused], policy: Policy::default(), now: self.clock.now() }).await
     }
 
     async fn run(&self, batch: ApplyBatch) -> Result<(), StoreError> {
         let outcome = self.store.transact(batch).await?;
+        if let Some(router) = self.options.router.as_deref().filter(|_| outcome.runs_started > 0) {
+            router.started(outcome.runs_started);
+        }
         self.observe(&outcome);
         Ok(())
     }

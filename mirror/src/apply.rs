@@ -48,6 +48,8 @@ pub struct ApplyOutcome {
     pub quarantined: Vec<Reason>,
     /// Fields that did not fit, by position of the table.
     pub mismatches: HashMap<usize, u64>,
+    /// Runs of functions that were started.
+    pub runs_started: u64,
 }
 
 impl ApplyOutcome {
@@ -77,6 +79,7 @@ impl Work for ApplyBatch {
         let mut shown = Vec::new();
         let mut settled = Vec::new();
         let mut doubted = Vec::new();
+        let mut runs = Vec::new();
         for delivery in self.deliveries.into_iter().filter(|delivery| claimed.contains(&delivery.sequence)) {
             step.outcome.applied.push(delivery.received_at);
             if let Some((reason, detail)) = delivery.shown {
@@ -90,6 +93,7 @@ impl Work for ApplyBatch {
                 });
             }
             doubted.extend(delivery.doubt);
+            runs.extend(delivery.runs);
             match delivery.meaning {
                 Meaning::Change(change) => {
                     settled.push(delivery.event_id);
@@ -111,6 +115,10 @@ impl Work for ApplyBatch {
         }
         if !doubted.is_empty() {
             transaction.mark_dirty(&doubted).await?;
+        }
+        if !runs.is_empty() {
+            let started = transaction.start_flow_runs(&runs, step.now).await?;
+            step.outcome.runs_started = started.into_iter().filter(|is_new| *is_new).count() as u64;
         }
         Ok(step.outcome)
     }

@@ -20,6 +20,7 @@ mod queue;
 pub mod rebuild;
 mod related;
 pub mod reread;
+pub mod route;
 pub mod sync;
 
 pub use applier::{Applier, ApplierOptions};

@@ -188,6 +188,7 @@ fn applier_options(configuration: &Configuration) -> ApplierOptions {
         livemode: configuration.stripe.mode.map(|mode| mode == Mode::Live),
         account: configuration.stripe.account.clone().unwrap_or_default(),
         reads: configuration.stripe.key.as_ref().map(|_key| Arc::new(read_policy(configuration))),
+        router: None,
     }
 }
 

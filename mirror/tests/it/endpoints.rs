@@ -109,6 +109,7 @@ impl World {
             livemode: None,
             account: String::new(),
             reads: None,
+            router: None,
         };
         let applier = Applier::start(options, self.store.clone(), clock.clone(), metrics.clone());
         let options = IngestOptions {

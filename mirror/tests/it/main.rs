@@ -15,5 +15,6 @@ mod in_raw;
 mod law;
 mod objects;
 mod reread;
+mod route;
 mod sync;
 mod world;

@@ -49,6 +49,7 @@ impl World {
             livemode: None,
             account: String::new(),
             reads: None,
+            router: None,
         };
         let applier =
             Applier::start(applier, mirror.store.clone(), Arc::<ManualClock>::clone(&clock), Arc::clone(&metrics));
