@@ -68,8 +68,13 @@ const RUNS_MAX: usize = 1_000;
 pub struct Syncer {
     shared: Arc<Shared>,
     stopping: watch::Sender<bool>,
-    /// The one that claims, and those that write.
-    tasks: Arc<Mutex<Option<(JoinHandle<()>, Vec<JoinHandle<()>>)>>>,
+    /// Taken by whoever stops it.
+    tasks: Arc<Mutex<Option<Tasks>>>,
+}
+
+struct Tasks {
+    claiming: JoinHandle<()>,
+    writing: Vec<JoinHandle<()>>,
 }
 
 impl Syncer {
@@ -121,7 +126,7 @@ impl Syncer {
         let pages = Arc::new(tokio::sync::Mutex::new(pages));
         let writing = (0..writers).map(|_| tokio::spawn(write.clone().run(Arc::clone(&pages)))).collect();
         let claiming = tokio::spawn(claims.run(active, stopping.subscribe()));
-        Self { shared, stopping, tasks: Arc::new(Mutex::new(Some((claiming, writing)))) }
+        Self { shared, stopping, tasks: Arc::new(Mutex::new(Some(Tasks { claiming, writing }))) }
     }
 
     /// Looks for segments at once, after a run was started in this process.
@@ -138,7 +143,7 @@ impl Syncer {
     pub async fn stop(&self) {
         self.stopping.send_replace(true);
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((claiming, writing)) = tasks else { return };
+        let Some(Tasks { claiming, writing }) = tasks else { return };
         let _ = claiming.await;
         // No walk is left, so nothing waits for what they write.
         writing.iter().for_each(JoinHandle::abort);
