@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::function::Function;
 use crate::names;
 
-/// The functions of an application.
+/// The functions of an application. Cheap to clone.
 pub struct Functions<App> {
     functions: Vec<Function<App>>,
 }
@@ -18,6 +18,12 @@ pub struct Defect {
     pub function: String,
     /// What is wrong, and what to do.
     pub what: String,
+}
+
+impl<App> Clone for Functions<App> {
+    fn clone(&self) -> Self {
+        Self { functions: self.functions.clone() }
+    }
 }
 
 impl<App> Default for Functions<App> {

@@ -16,6 +16,7 @@ use billhook_stripe::api::ApiKey;
 use jiff::Timestamp;
 
 use super::{configuration, serve};
+use crate::functions::Hosting;
 use crate::output;
 use crate::settings::Resolution;
 use crate::settings::configuration::{Configuration, Mode};
@@ -52,7 +53,11 @@ pub struct Arguments {
 }
 
 /// Demonstrates until a signal asks to stop.
-pub fn run(arguments: &Arguments, resolution: &Resolution) -> anyhow::Result<ExitCode> {
+pub fn run(
+    arguments: &Arguments,
+    resolution: &Resolution,
+    functions: Option<&dyn Hosting>,
+) -> anyhow::Result<ExitCode> {
     let folder = folder(arguments)?;
     let key = random_key()?;
     let simulator = simulator(arguments, &key)?;
@@ -67,7 +72,7 @@ pub fn run(arguments: &Arguments, resolution: &Resolution) -> anyhow::Result<Exi
     output::line(&format!("{} things happened before Billhook came.", begun.len()))?;
     let code = database::block_on(async {
         let telling = tell(&simulator, story, &configuration, &database);
-        let serving = serve::serve(&configuration);
+        let serving = serve::serve(&configuration, functions);
         tokio::pin!(serving);
         tokio::select! {
             code = &mut serving => code,

@@ -18,8 +18,10 @@ mod verify;
 mod webhooks;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::failure::Refused;
+use crate::functions::Hosting;
 use crate::settings::Resolution;
 use crate::settings::configuration::Configuration;
 
@@ -67,14 +69,18 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs the command.
+    /// Runs the command; `serve` and `demo` execute `functions`.
     ///
     /// # Errors
     /// Why it failed, for a person to read.
-    pub fn run(self, resolution: &Resolution) -> anyhow::Result<ExitCode> {
+    pub fn run(self, resolution: &Resolution, functions: Option<Arc<dyn Hosting>>) -> anyhow::Result<ExitCode> {
+        if let Some(functions) = &functions {
+            functions.check()?;
+        }
+        let functions = functions.as_deref();
         match self {
-            Self::Demo(arguments) => demo::run(&arguments, resolution),
-            Self::Serve(arguments) => serve::run(&arguments, resolution),
+            Self::Demo(arguments) => demo::run(&arguments, resolution, functions),
+            Self::Serve(arguments) => serve::run(&arguments, resolution, functions),
             Self::Migrate => migrate::run(&configuration(resolution)?),
             Self::Backfill(arguments) => backfill::run(&arguments, &configuration(resolution)?),
             Self::Sync(command) => sync::run(&command, &configuration(resolution)?),

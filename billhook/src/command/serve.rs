@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use billhook_core::metrics::Metrics;
 use billhook_core::{Clock, Secret, SystemClock};
+use billhook_flow::engine::Engine;
 use billhook_mirror::endpoints::{all_secrets, follow};
 use billhook_mirror::equal::Parts;
 use billhook_mirror::housekeeping::{self, HousekeepingOptions};
@@ -21,6 +22,7 @@ use tokio::time::timeout;
 
 use super::configuration;
 use crate::failure::{FAILED, Hinted, Refused};
+use crate::functions::Hosting;
 use crate::reading::{Reading, read_policy};
 use crate::settings::Resolution;
 use crate::settings::configuration::{Configuration, Mode, Transport};
@@ -43,7 +45,11 @@ pub struct Arguments {
 }
 
 /// Serves until a signal asks to stop.
-pub fn run(arguments: &Arguments, resolution: &Resolution) -> anyhow::Result<ExitCode> {
+pub fn run(
+    arguments: &Arguments,
+    resolution: &Resolution,
+    functions: Option<&dyn Hosting>,
+) -> anyhow::Result<ExitCode> {
     let configuration = configuration(resolution)?;
     require_secret(&configuration)?;
     if arguments.check {
@@ -60,7 +66,7 @@ pub fn run(arguments: &Arguments, resolution: &Resolution) -> anyhow::Result<Exi
     process::forbid_dumps();
     process::end_on_panic();
     process::raise_descriptors(configuration.http.connections_max);
-    database::block_on(serve(&configuration))
+    database::block_on(serve(&configuration, functions))
 }
 
 /// Refuses to start without a webhook secret where none can be made.
@@ -79,7 +85,7 @@ fn require_secret(configuration: &Configuration) -> Result<(), Refused> {
 ///
 /// # Errors
 /// When the database, an address or a setting does not allow it.
-pub(super) async fn serve(configuration: &Configuration) -> anyhow::Result<ExitCode> {
+pub(super) async fn serve(configuration: &Configuration, functions: Option<&dyn Hosting>) -> anyhow::Result<ExitCode> {
     let stopped = signals::listen().context("listen for signals")?;
     let store = database::open(configuration, Role::Server).await?;
     database::prepare(configuration, &store).await?;
@@ -89,7 +95,7 @@ pub(super) async fn serve(configuration: &Configuration) -> anyhow::Result<ExitC
         tracing::warn!("no webhook secret is known, so every delivery is refused; run `billhook webhooks create`");
     }
     let listeners = Listeners::bind(configuration).await?;
-    let mirror = Mirror::start(configuration, &store, configured, secrets)?;
+    let mirror = Mirror::start(configuration, &store, configured, secrets, functions)?;
     listeners.announce(configuration);
     let served = listeners.serve(configuration, &mirror, &store, stopped).await;
     let closing = async {
@@ -125,6 +131,7 @@ fn secrets(configuration: &Configuration) -> anyhow::Result<Vec<Secret>> {
 struct Mirror {
     ingest: Ingest,
     applier: Applier,
+    engine: Option<Engine>,
     reading: Option<Reading>,
     housekeeping: tokio::task::JoinHandle<()>,
     secrets: tokio::task::JoinHandle<()>,
@@ -139,12 +146,15 @@ impl Mirror {
         store: &Store,
         configured: Vec<Secret>,
         secrets: Vec<Secret>,
+        functions: Option<&dyn Hosting>,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let api = stripe_api::client(configuration, OnKeyRefused::Wait, Arc::clone(&metrics))?;
-        let applier =
-            Applier::start(applier_options(configuration), store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+        let engine = functions.map(|functions| functions.start(store, &clock));
+        let router = functions.zip(engine.as_ref()).map(|(functions, engine)| functions.router(&clock, engine.waker()));
+        let options = ApplierOptions { router, ..applier_options(configuration) };
+        let applier = Applier::start(options, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let ingest = Ingest::start(
             ingest_options(configuration, secrets),
             store.clone(),
@@ -165,7 +175,7 @@ impl Mirror {
             Reading::start(configuration, parts)
         });
         let secrets = tokio::spawn(follow(store.clone(), ingest.clone(), configured));
-        Ok(Self { ingest, applier, reading, housekeeping, secrets, clock, metrics })
+        Ok(Self { ingest, applier, engine, reading, housekeeping, secrets, clock, metrics })
     }
 
     /// Commits what waits, then lets the transactions in flight end.
@@ -174,6 +184,9 @@ impl Mirror {
         self.secrets.abort();
         if let Some(reading) = self.reading {
             reading.stop().await;
+        }
+        if let Some(engine) = self.engine {
+            engine.stop().await;
         }
         self.ingest.stop().await;
         self.applier.stop().await;

@@ -53,8 +53,19 @@ pub struct Engine {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// Wakes an engine from elsewhere. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Waker(Arc<Notify>);
+
+impl Waker {
+    /// See [`Engine::wake`].
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
 /// How long runs may take to come to their next record when the engine stops, before they are left to whoever comes next.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Starts. Needs a runtime of tokio's.
@@ -87,6 +98,11 @@ impl Engine {
     /// Looks for runs at once, after one was started in this process.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// A handle that wakes it.
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.wake))
     }
 
     /// Claims nothing more, waits a little for what is being executed, and stops. What is left is due again when its lease ends.
@@ -124,6 +140,11 @@ impl Route {
             due_at: now.max(event.ts),
         };
         Self { runs: functions.started_by(names).map(run).collect(), now }
+    }
+
+    /// The runs, for whoever writes them with something else.
+    pub fn into_runs(self) -> Vec<NewFlowRun> {
+        self.runs
     }
 
     /// The ids that the runs will have, in the order of the functions, if they are new.

@@ -1,0 +1,133 @@
+//! Durable functions inside the server: what starts them, and the engine that executes them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use billhook_core::Clock;
+use billhook_flow::engine::{Engine, EngineOptions, Route, Waker};
+use billhook_flow::{Event, Functions, stripe_names};
+use billhook_mirror::route::{AppliedEvent, Router};
+use billhook_store::{NewFlowRun, Store};
+use serde_json::{Map, Value};
+
+use crate::failure::Refused;
+use crate::settings::origin::Refusal;
+use crate::stripe_api;
+
+/// Functions of which only the application knows the type.
+pub trait Hosting: Send + Sync {
+    /// Refuses functions that would never work.
+    fn check(&self) -> Result<(), Refused>;
+
+    /// Starts executing.
+    fn start(&self, store: &Store, clock: &Arc<dyn Clock>) -> Engine;
+
+    /// What starts their runs; `waker` is told of new ones.
+    fn router(&self, clock: &Arc<dyn Clock>, waker: Waker) -> Arc<dyn Router>;
+}
+
+/// An application's functions.
+pub struct Hosted<App> {
+    functions: Functions<App>,
+    app: Arc<App>,
+}
+
+impl<App> Hosted<App> {
+    /// These functions with what they share.
+    pub fn new(functions: Functions<App>, app: App) -> Self {
+        Self { functions, app: Arc::new(app) }
+    }
+}
+
+impl<App: Send + Sync + 'static> Hosting for Hosted<App> {
+    fn check(&self) -> Result<(), Refused> {
+        let refusal = |defect: billhook_flow::Defect| {
+            Refusal::of_combination("functions", &defect.to_string(), "correct it where the function is declared")
+        };
+        self.functions.check().map_err(|defects| Refused(defects.into_iter().map(refusal).collect()))
+    }
+
+    fn start(&self, store: &Store, clock: &Arc<dyn Clock>) -> Engine {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let options = EngineOptions { threads, ..EngineOptions::new(stripe_api::holder()) };
+        Engine::start(options, self.functions.clone(), Arc::clone(&self.app), store.clone(), Arc::clone(clock))
+    }
+
+    fn router(&self, clock: &Arc<dyn Clock>, waker: Waker) -> Arc<dyn Router> {
+        Arc::new(FunctionRouter { functions: self.functions.clone(), clock: Arc::clone(clock), waker })
+    }
+}
+
+/// Starts the functions that an event of Stripe's is meant for.
+struct FunctionRouter<App> {
+    functions: Functions<App>,
+    clock: Arc<dyn Clock>,
+    waker: Waker,
+}
+
+impl<App> fmt::Debug for FunctionRouter<App> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "FunctionRouter({:?})", self.functions.ids())
+    }
+}
+
+impl<App: Send + Sync + 'static> Router for FunctionRouter<App> {
+    fn route(&self, event: &AppliedEvent<'_>) -> Vec<NewFlowRun> {
+        let names = stripe_names(event.event_type);
+        if self.functions.started_by(&names).next().is_none() {
+            return Vec::new();
+        }
+        let Ok(delivery) = serde_json::from_slice::<Value>(event.raw) else { return Vec::new() };
+        let data = data(event, delivery);
+        let event = Event::new(event.id, format!("stripe/{}", event.event_type), data, event.created);
+        Route::of(&self.functions, &event, &names, self.clock.now()).into_runs()
+    }
+
+    fn started(&self, _runs: u64) {
+        self.waker.wake();
+    }
+}
+
+/// Kinds of objects that an event carries under their own names as well.
+const NAMED: [&str; 4] = ["customer", "subscription", "invoice", "charge"];
+
+/// What functions see of an event of Stripe's: the object's own fields, the object as a whole under `object` and, for the kinds that
+/// functions ask for most, under its own name; `previous_attributes`; and which event it was.
+fn data(event: &AppliedEvent<'_>, mut delivery: Value) -> Value {
+    let object = delivery.pointer_mut("/data/object").map(Value::take).unwrap_or_default();
+    let previous = delivery.pointer_mut("/data/previous_attributes").map(Value::take).unwrap_or_default();
+    let mut data: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
+    if let Some(kind) = object["object"].as_str().filter(|kind| NAMED.contains(kind)) {
+        data.insert(kind.to_owned(), object.clone());
+    }
+    data.insert("previous_attributes".to_owned(), previous);
+    data.insert("eventId".to_owned(), event.id.into());
+    data.insert("eventType".to_owned(), event.event_type.into());
+    data.insert("object".to_owned(), object);
+    Value::Object(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn functions_see_the_object_in_both_forms() {
+        let raw = json!({ "id": "evt_1", "type": "invoice.payment_failed", "data": {
+            "object": { "id": "in_1", "object": "invoice", "amount_due": 5, "customer": "cus_1" },
+            "previous_attributes": { "amount_due": null },
+        }});
+        let bytes = raw.to_string();
+        let created = Timestamp::UNIX_EPOCH;
+        let event = AppliedEvent { id: "evt_1", event_type: "invoice.payment_failed", created, raw: bytes.as_bytes() };
+        let data = data(&event, raw);
+        assert_eq!((&data["amount_due"], &data["customer"]), (&json!(5), &json!("cus_1")));
+        assert_eq!((&data["object"]["id"], &data["invoice"]["id"]), (&json!("in_1"), &json!("in_1")));
+        assert_eq!((&data["eventId"], &data["eventType"]), (&json!("evt_1"), &json!("invoice.payment_failed")));
+        // A key that is there with null is a change; nothing at all is none.
+        assert_eq!(data["previous_attributes"], json!({ "amount_due": null }));
+    }
+}
