@@ -42,7 +42,7 @@ impl<App> Hosted<App> {
 impl<App: Send + Sync + 'static> Hosting for Hosted<App> {
     fn check(&self) -> Result<(), Refused> {
         let refusal = |defect: billhook_flow::Defect| {
-            Refusal::of_combination("functions", &defect.to_string(), "correct it where the function is declared")
+            Refusal::of_combination("functions", defect.to_string(), "correct it where the function is declared")
         };
         self.functions.check().map_err(|defects| Refused(defects.into_iter().map(refusal).collect()))
     }
