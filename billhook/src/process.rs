@@ -41,12 +41,18 @@ pub fn raise_descriptors(connections_max: usize) {
     }
 }
 
-/// Makes a panic in any thread or task end the process with exit code 1.
+/// Makes a panic in any thread or task end the process with exit code 1, except where functions are executed: there it fails a run.
 ///
 /// A task that has panicked no longer does its work, while the others would go on as if it did: deliveries would be
 /// acknowledged and never applied. A supervisor starts the process again, and what was acknowledged is applied then.
 pub fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
+        if billhook_flow::engine::is_function_thread() {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let message = panic.payload_as_str().unwrap_or("no message");
+            tracing::error!(place, message, "a function panicked; its run has failed and is tried again as it says");
+            return;
+        }
         // A panic while this one is reported must not report again.
         if !PANICKING.swap(true, Ordering::SeqCst) {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();

@@ -120,12 +120,17 @@ impl<App> Function<App> {
             Ok(Err(error)) => error,
             Err(outcome) => return outcome,
         };
+        self.failed(&error, failures, clock.now(), chance)
+    }
+
+    /// What follows when the function itself failed, after so many failures before.
+    pub(crate) fn failed(&self, error: &Error, failures: u32, now: Timestamp, chance: u64) -> Outcome {
         let pause = match error.retry {
             Retry::Usual if failures < self.retries => self.backoff.pause(failures, chance),
             Retry::After(pause) if failures < self.retries => pause,
             Retry::Usual | Retry::After(_) | Retry::Never => return Outcome::Failed(error.to_record()),
         };
-        let at = clock.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
+        let at = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
         Outcome::Retry { at, error: error.to_record() }
     }
 }

@@ -25,6 +25,8 @@ use committer::Committer;
 use held::Held;
 use worker::Workers;
 
+pub use worker::is_function_thread;
+
 /// How an engine works.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {

@@ -17,9 +17,18 @@ use super::EngineOptions;
 use super::chance;
 use super::committer::Committer;
 use super::held::Held;
+use crate::error::Error;
 use crate::event::Event;
 use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request};
 use crate::registry::Functions;
+
+/// How the threads are called, before their number.
+const THREAD: &str = "functions-";
+
+/// Whether this thread executes functions. What panics here fails a run and leaves the process whole.
+pub fn is_function_thread() -> bool {
+    std::thread::current().name().is_some_and(|name| name.starts_with(THREAD))
+}
 
 /// The threads.
 pub(super) struct Workers {
@@ -78,7 +87,7 @@ fn thread<App: Send + Sync + 'static>(
             }
         });
     };
-    match std::thread::Builder::new().name(format!("functions-{number}")).spawn(body) {
+    match std::thread::Builder::new().name(format!("{THREAD}{number}")).spawn(body) {
         Ok(_detached) => Some(sender),
         Err(error) => {
             tracing::error!(%error, "functions cannot be executed: there is no thread for them");
@@ -89,8 +98,23 @@ fn thread<App: Send + Sync + 'static>(
 
 /// Executes a run and records where it goes.
 async fn execute<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: ClaimedRun) {
-    let (run, token) = (claimed.id.clone(), claimed.token);
-    let (records, next) = outcome(&bench, claimed).await;
+    let (run, token, failures, function) =
+        (claimed.id.clone(), claimed.token, claimed.failures, claimed.function.clone());
+    // A task of its own, so that a function that panics fails its run and nothing else.
+    let executed = tokio::task::spawn_local(outcome(Arc::clone(&bench), claimed)).await;
+    let (records, next) = match executed {
+        Ok(said) => said,
+        Err(ended) if ended.is_panic() => {
+            let error = Error::usual(format!("the function panicked: {}", panic_message(&*ended.into_panic())));
+            let outcome = bench.functions.get(&function).map(|function| {
+                let now = bench.clock.now();
+                said(function.failed(&error, failures, now, chance()), failures)
+            });
+            outcome.unwrap_or_default()
+        }
+        // The thread ends.
+        Err(_) => return,
+    };
     if let Some(next) = next {
         // Lost: somebody else records its end.
         let _ = bench.committer.commit(RunCommit { run: run.clone(), token, records, next: Some(next) }).await;
@@ -100,7 +124,7 @@ async fn execute<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: Cl
 
 type Said = (Vec<StepRecord>, Option<RunNext>);
 
-async fn outcome<App: Send + Sync + 'static>(bench: &Bench<App>, claimed: ClaimedRun) -> Said {
+async fn outcome<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: ClaimedRun) -> Said {
     let ClaimedRun { id: run, function, token, failures, event, memos } = claimed;
     let Some(function) = bench.functions.get(&function) else { return (Vec::new(), None) };
     let data = match serde_json::from_str(&event.data) {
@@ -125,6 +149,11 @@ async fn outcome<App: Send + Sync + 'static>(bench: &Bench<App>, claimed: Claime
     let request = Request { run, event, memos: Arc::new(memos), failures, clock, chance: chance() };
     let outcome = function.execute(Arc::clone(&bench.app), request, Arc::new(journal)).await;
     said(outcome, failures)
+}
+
+fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// Memos by their keys, and waits for events that are over.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use billhook_core::{Clock, ManualClock, Secret};
 use billhook_flow::engine::{Engine, EngineOptions, Route};
-use billhook_flow::{Ctx, Event, Functions, Result, Terminal, days, function};
+use billhook_flow::{Backoff, Ctx, Event, Functions, Result, Terminal, days, function};
 use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
 use billhook_stripe::catalogue;
 use billhook_testkit::TestDatabase;
@@ -77,11 +77,24 @@ async fn refused(_event: Event, ctx: Ctx<App>) -> Result<()> {
     .await
 }
 
+async fn broken(_event: Event, ctx: Ctx<App>) -> Result<()> {
+    let world = &ctx.app().world;
+    ctx.step("once", || async { Ok::<_, IoError>(world.note("once")) }).await?;
+    world.note("panic");
+    panic!("a bug of the function");
+}
+
 fn functions() -> Functions<App> {
     Functions::new()
         .add(function("weekly", weekly).on("app/weekly"))
         .add(function("blocked", blocked).on("app/blocked"))
         .add(function("refused", refused).on("app/refused"))
+        .add(
+            function("broken", broken)
+                .on("app/broken")
+                .retries(1)
+                .backoff(Backoff::Fixed(SignedDuration::from_secs(2))),
+        )
 }
 
 /// A database, a clock, and the engines that work on it.
@@ -198,6 +211,24 @@ fn a_final_error_ends_a_run_with_its_message() {
         let failed = house.until(&run, "failed").await;
         assert_eq!(failed.message.as_deref(), Some("no such\u{fffd} user"));
         assert_eq!(house.app.world.count("find"), 1);
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_function_that_panics_fails_its_run_and_no_other() {
+    on_both("a_function_that_panics_fails_its_run_and_no_other", async |house| {
+        let engine = house.engine("a");
+        let broken = house.send("evt_1", "app/broken").await.expect("a new run");
+        let other = house.send("evt_2", "app/weekly").await.expect("a new run");
+        engine.wake();
+        house.until(&broken, "waiting").await;
+        house.until(&other, "waiting").await;
+        house.clock.advance(SignedDuration::from_secs(2));
+        engine.wake();
+        let failed = house.until(&broken, "failed").await;
+        assert_eq!(failed.message.as_deref(), Some("the function panicked: a bug of the function"));
+        assert_eq!((house.app.world.count("once"), house.app.world.count("panic")), (1, 2));
         engine.stop().await;
     });
 }
