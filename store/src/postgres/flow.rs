@@ -141,18 +141,20 @@ async fn commit(
     let ids = Array::text(held.keys().map(|(id, _)| Some(*id)));
     let tokens = Array::bigint(held.keys().map(|(_, token)| Some(*token)));
     let rows = transaction.query("checking leases", statements::FLOW_RUNS_OWNED, &[&ids, &tokens]).await?;
-    let owned = rows.iter().map(|row| column(row, 0)).collect::<Result<HashSet<String>, StoreError>>()?;
-    let is_written = |one: &&RunCommit| owned.contains(&one.run);
+    let token = |row: &Row| Ok((column(row, 0)?, column(row, 1)?));
+    let owned = rows.iter().map(token).collect::<Result<HashMap<String, i64>, StoreError>>()?;
+    // A run's former holder may stand in the same batch as its present one.
+    let is_written = |one: &RunCommit| owned.get(&one.run) == Some(&one.token);
     // One statement cannot write a row twice: the last record of a step stands.
     let mut records: BTreeMap<(&str, &StepKey), &StepRecord> = BTreeMap::new();
     let mut next: BTreeMap<&str, &RunNext> = BTreeMap::new();
-    for one in commits.iter().filter(is_written) {
+    for one in commits.iter().filter(|one| is_written(one)) {
         records.extend(one.records.iter().map(|record| ((one.run.as_str(), &record.key), record)));
         next.extend(one.next.as_ref().map(|next| (one.run.as_str(), next)));
     }
     record(transaction, &records, now).await?;
     advance(transaction, &next, now).await?;
-    Ok(commits.iter().map(|one| owned.contains(&one.run)).collect())
+    Ok(commits.iter().map(is_written).collect())
 }
 
 async fn record(

@@ -44,7 +44,7 @@ fn one_odd_page_is_read_again() {
 #[test]
 fn a_deleted_cursor_leaves_no_gap() {
     on_each_store(async |mirror: Mirror| {
-        let (stripe, end, message) = with_fault(&mirror, 800, ApiFault::DeleteCursor, Limit::Share(0.3)).await;
+        let (stripe, end, message) = with_fault(&mirror, 800, ApiFault::DeleteCursor, Limit::Always).await;
         assert_eq!((end, message.as_str()), (SegmentEnd::Done, ""));
         let ids = super::ids(&mirror, "customers").await;
         let oracle = stripe.simulator.oracle();
