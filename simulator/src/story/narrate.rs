@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Line, Plot};
 use crate::account::Account;
 use crate::account::collection::parse;
-use crate::business::calendar::short_date;
+use crate::business::calendar::{long_date, short_date};
 use crate::business::fields::Fields;
 use crate::business::money::display;
 
@@ -88,7 +88,7 @@ fn change_line(account: &Account, held: &Value, before: &Value) -> Option<String
         return Some(format!("{} now has {}", name(), what(account, held)));
     }
     match (before.flag("cancel_at_period_end"), held.flag("cancel_at_period_end")) {
-        (false, true) => Some(format!("{} is going to leave on {}", name(), short_date(held.int("cancel_at")))),
+        (false, true) => Some(format!("{} is going to leave on {}", name(), long_date(held.int("cancel_at")))),
         (true, false) => Some(format!("{} stays after all", name())),
         _ => match (before.text("status"), held.text("status")) {
             ("past_due" | "unpaid", "active") => Some(format!("{} is paying again", name())),
