@@ -99,7 +99,8 @@ fn explains(event: &EventSummary, find: &DriftFind, grace: SignedDuration) -> bo
     // What was in the inbox and not yet applied when the find was made counts as late.
     let late = event.received_at >= find.found_at.saturating_sub(grace).unwrap_or(Timestamp::MIN);
     match find.previous_time {
-        Some(previous) => created > previous || (created == previous && late),
+        // A read that stands at a second has seen all of it; an event may share its second with others that come late.
+        Some(previous) => created > previous || (created == previous && late && !find.previous_event.is_empty()),
         None => late,
     }
 }
@@ -198,6 +199,12 @@ mod tests {
     fn the_event_behind_the_old_state_explains_nothing_however_lately_it_came() {
         assert!(explained_after("evt_0", Some(9_000), Some(9_000), FOUND_AT - 1));
         assert!(!explained_after("evt_1", Some(9_000), Some(9_000), FOUND_AT - 1));
+    }
+
+    #[test]
+    fn a_read_has_seen_the_whole_second_at_which_it_stands() {
+        assert!(!explained_after("", Some(9_000), Some(9_000), FOUND_AT - 1));
+        assert!(explained_after("", Some(9_000), Some(9_001), FOUND_AT - 1));
     }
 
     #[test]
