@@ -21,3 +21,24 @@ pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Opti
         std::thread::sleep(Duration::from_millis(LOOK_EVERY_MILLISECONDS));
     }
 }
+
+/// [`until`] for conditions that are futures; other tasks go on between two looks.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_async<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> anyhow::Result<T> {
+    let mut looks = tokio::time::interval(Duration::from_millis(LOOK_EVERY_MILLISECONDS));
+    let looking = async {
+        loop {
+            looks.tick().await;
+            if let Some(value) = condition().await {
+                return value;
+            }
+        }
+    };
+    tokio::time::timeout(limit, looking).await.map_err(|_| anyhow::anyhow!("waited {limit:?} in vain for {what}"))
+}

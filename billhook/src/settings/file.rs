@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::origin::Refusal;
 use billhook_core::suggest;
 
+use super::origin::Refusal;
 use super::table;
 
 /// A configuration file that was read.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use billhook_core::suggest;
+
 use super::file::{self, File};
 use super::origin::{Origin, Refusal};
 use super::setting::Setting;
-use billhook_core::suggest;
-
 use super::table;
 
 /// Name of the configuration file in the working directory.

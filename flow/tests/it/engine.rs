@@ -9,12 +9,15 @@ use billhook_flow::engine::{Engine, EngineOptions, Route};
 use billhook_flow::{Backoff, Ctx, Event, Functions, Result, Terminal, days, function};
 use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
 use billhook_stripe::catalogue;
-use billhook_testkit::TestDatabase;
+use billhook_testkit::{TestDatabase, wait};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::World;
+
+/// Longest wait for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the functions of these tests have.
 #[derive(Clone)]
@@ -148,29 +151,17 @@ impl House {
 
     /// Waits until a run is in a state.
     async fn until(&self, id: &str, state: &str) -> FlowRun {
-        let reached = async {
-            loop {
-                let run = self.run(id).await;
-                if run.state == state {
-                    return run;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        match tokio::time::timeout(Duration::from_secs(60), reached).await {
+        let reached = async || Some(self.run(id).await).filter(|run| run.state == state);
+        match wait::until_async(state, PATIENCE, reached).await {
             Ok(run) => run,
-            Err(_) => panic!("waited for {state} in vain: {:?}", self.run(id).await),
+            Err(error) => panic!("{error}: {:?}", self.run(id).await),
         }
     }
 
     /// Waits until something has happened so often.
     async fn seen(&self, what: &str, times: usize) {
-        let happened = async {
-            while self.app.world.count(what) < times {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_secs(60), happened).await;
+        let happened = async || (self.app.world.count(what) >= times).then_some(());
+        let waited = wait::until_async(what, PATIENCE, happened).await;
         assert!(waited.is_ok(), "{what} did not happen {times} times: {:?}", self.app.world.seen());
     }
 }

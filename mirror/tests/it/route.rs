@@ -9,6 +9,7 @@ use billhook_core::metrics::Metrics;
 use billhook_mirror::route::{AppliedEvent, Router};
 use billhook_mirror::{Applier, ApplierOptions};
 use billhook_store::{Delivery, FlowEvent, NewFlowRun};
+use billhook_testkit::wait;
 use serde_json::{Value, json};
 
 use crate::harness::{Mirror, delivery, event, on_each_store};
@@ -59,12 +60,8 @@ async fn applied(mirror: &Mirror, router: &Arc<One>, events: &[Value]) {
     };
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new()));
     let applier = Applier::start(options, mirror.store.clone(), clock, metrics);
-    let through = async {
-        while mirror.store.backlog().await.unwrap().deliveries > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), through).await.expect("all of it is applied");
+    let through = async || (mirror.store.backlog().await.unwrap().deliveries == 0).then_some(());
+    wait::until_async("all of it to be applied", Duration::from_secs(30), through).await.unwrap();
     applier.stop().await;
 }
 

@@ -12,6 +12,7 @@ use billhook_mirror::{Applier, ApplierOptions};
 use billhook_simulator::{Account, ClockMode, Options, Simulator};
 use billhook_stripe::api::{Api, ApiKey, ApiOptions, OnKeyRefused, Rate};
 use billhook_stripe::catalogue;
+use billhook_testkit::wait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -103,13 +104,8 @@ impl World {
 
     /// Waits for a condition.
     pub async fn wait_until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
-        for _ in 0..2_000 {
-            if condition().await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("waited 20 s until {what}");
+        let held = async || condition().await.then_some(());
+        wait::until_async(what, Duration::from_secs(20), held).await.unwrap();
     }
 
     /// Objects of a kind that differ between the mirror and Stripe, by id.

@@ -1,6 +1,6 @@
 //! Runs of durable functions. What each operation does stands at [`crate::Store`] and [`crate::Transaction`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
@@ -137,9 +137,9 @@ async fn commit(
     commits: &[RunCommit],
     now: Timestamp,
 ) -> Result<Vec<bool>, StoreError> {
-    let held: BTreeMap<(&str, i64), ()> = commits.iter().map(|one| ((one.run.as_str(), one.token), ())).collect();
-    let ids = Array::text(held.keys().map(|(id, _)| Some(*id)));
-    let tokens = Array::bigint(held.keys().map(|(_, token)| Some(*token)));
+    let held: BTreeSet<(&str, i64)> = commits.iter().map(|one| (one.run.as_str(), one.token)).collect();
+    let ids = Array::text(held.iter().map(|(id, _)| Some(*id)));
+    let tokens = Array::bigint(held.iter().map(|(_, token)| Some(*token)));
     let rows = transaction.query("checking leases", statements::FLOW_RUNS_OWNED, &[&ids, &tokens]).await?;
     let token = |row: &Row| Ok((column(row, 0)?, column(row, 1)?));
     let owned = rows.iter().map(token).collect::<Result<HashMap<String, i64>, StoreError>>()?;

@@ -1,12 +1,12 @@
 //! Events as Stripe sends them, made here.
 
 use anyhow::bail;
+use billhook_core::suggest;
 use billhook_stripe::catalogue;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 
 use crate::failure::Hinted;
-use billhook_core::suggest;
 
 /// Random bytes in an id.
 const ID_BYTES: usize = 12;
