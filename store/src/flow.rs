@@ -1,5 +1,6 @@
 //! What durable functions keep: events, runs, and what is recorded of their steps.
 
+use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
 
@@ -64,8 +65,8 @@ pub struct StepRecord {
 /// Where a run goes after an execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunNext {
-    /// `queued`, `waiting`, `parked`, `succeeded`, `failed`, `cancelled` or `expired`.
-    pub state: &'static str,
+    /// Its state; never `running`, which only a claim makes.
+    pub state: RunState,
     /// When it goes on; `None` when it is over or parked.
     pub due_at: Option<Timestamp>,
     /// How often the function failed outside of its steps.
@@ -98,8 +99,8 @@ pub struct FlowRun {
     pub function: String,
     /// The event that started it.
     pub event_id: String,
-    /// See [`RunNext::state`]; also `running`.
-    pub state: String,
+    /// Its state.
+    pub state: RunState,
     /// When it goes on, or the end of the lease of whoever executes it.
     pub due_at: Option<Timestamp>,
     /// How often the function failed outside of its steps.

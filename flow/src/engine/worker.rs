@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use billhook_core::Clock;
+use billhook_core::run::{RunInput, RunState};
 use billhook_core::step::StepKey;
 use billhook_store::{ClaimedRun, RunCommit, RunNext, StepRecord};
 use jiff::Timestamp;
@@ -174,28 +175,33 @@ fn read(memos: Vec<(StepKey, String)>, now: Timestamp) -> Result<(HashMap<StepKe
 }
 
 fn parked(failures: u32, message: String) -> RunNext {
-    RunNext { state: "parked", due_at: None, failures, result: None, message: Some(storable(message)) }
+    RunNext { state: after(RunInput::Park), due_at: None, failures, result: None, message: Some(storable(message)) }
+}
+
+/// The state of a run that is executed after an input. All inputs of this file are legal then; one that were not would park the run.
+fn after(input: RunInput) -> RunState {
+    RunState::Running.after(input).unwrap_or(RunState::Parked)
 }
 
 /// What an outcome means for the database; nothing when the run is somebody else's.
 fn said(outcome: Outcome, failures: u32) -> Said {
-    let next = |state, due_at| RunNext { state, due_at, failures, result: None, message: None };
+    let next = |input, due_at| RunNext { state: after(input), due_at, failures, result: None, message: None };
     match outcome {
         Outcome::Finished(value) => {
-            (Vec::new(), Some(RunNext { result: Some(value.to_string()), ..next("succeeded", None) }))
+            (Vec::new(), Some(RunNext { result: Some(value.to_string()), ..next(RunInput::Finish, None) }))
         }
         Outcome::Failed(error) => {
-            (Vec::new(), Some(RunNext { message: Some(storable(error.message)), ..next("failed", None) }))
+            (Vec::new(), Some(RunNext { message: Some(storable(error.message)), ..next(RunInput::Fail, None) }))
         }
         Outcome::Retry { at, error } => {
             let message = Some(storable(error.message));
-            (Vec::new(), Some(RunNext { failures: failures + 1, message, ..next("waiting", Some(at)) }))
+            (Vec::new(), Some(RunNext { failures: failures + 1, message, ..next(RunInput::Suspend, Some(at)) }))
         }
         Outcome::Suspended(waits) => {
             let due_at = waits.iter().map(crate::Wait::until).min();
             let new = waits.into_iter().filter(|wait| wait.is_new);
             let records = new.map(|wait| record(Record { key: wait.key, memo: wait.memo })).collect();
-            (records, Some(next("waiting", due_at)))
+            (records, Some(next(RunInput::Suspend, due_at)))
         }
         Outcome::Parked(_, message) => (Vec::new(), Some(parked(failures, message))),
         Outcome::Lost => (Vec::new(), None),

@@ -4,6 +4,7 @@ use std::io::Error as IoError;
 use std::sync::Arc;
 use std::time::Duration;
 
+use billhook_core::run::RunState;
 use billhook_core::{Clock, ManualClock, Secret};
 use billhook_flow::engine::{Engine, EngineOptions, Route};
 use billhook_flow::{Backoff, Ctx, Event, Functions, Result, Terminal, days, function};
@@ -150,9 +151,9 @@ impl House {
     }
 
     /// Waits until a run is in a state.
-    async fn until(&self, id: &str, state: &str) -> FlowRun {
+    async fn until(&self, id: &str, state: RunState) -> FlowRun {
         let reached = async || Some(self.run(id).await).filter(|run| run.state == state);
-        match wait::until_async(state, PATIENCE, reached).await {
+        match wait::until_async(state.name(), PATIENCE, reached).await {
             Ok(run) => run,
             Err(error) => panic!("{error}: {:?}", self.run(id).await),
         }
@@ -180,13 +181,13 @@ fn a_run_ends_behind_its_sleep() {
         let run = house.send("evt_1", "app/weekly").await.expect("a new run");
         assert_eq!(house.send("evt_1", "app/weekly").await, None, "an event starts a function once");
         engine.wake();
-        let waiting = house.until(&run, "waiting").await;
+        let waiting = house.until(&run, RunState::Waiting).await;
         assert_eq!(waiting.due_at, house.clock.now().checked_add(days(7)).ok());
         house.clock.advance(days(7) - SignedDuration::from_millis(1));
         engine.wake();
         house.clock.advance(SignedDuration::from_millis(1));
         engine.wake();
-        let ended = house.until(&run, "succeeded").await;
+        let ended = house.until(&run, RunState::Succeeded).await;
         assert_eq!((ended.result.as_deref(), ended.ended_at), (Some("6"), Some(house.clock.now())));
         assert_eq!(house.app.world.seen().len(), 3);
         engine.stop().await;
@@ -199,7 +200,7 @@ fn a_final_error_ends_a_run_with_its_message() {
         let engine = house.engine("a");
         let run = house.send("evt_1", "app/refused").await.expect("a new run");
         engine.wake();
-        let failed = house.until(&run, "failed").await;
+        let failed = house.until(&run, RunState::Failed).await;
         assert_eq!(failed.message.as_deref(), Some("no such\u{fffd} user"));
         assert_eq!(house.app.world.count("find"), 1);
         engine.stop().await;
@@ -213,11 +214,11 @@ fn a_function_that_panics_fails_its_run_and_no_other() {
         let broken = house.send("evt_1", "app/broken").await.expect("a new run");
         let other = house.send("evt_2", "app/weekly").await.expect("a new run");
         engine.wake();
-        house.until(&broken, "waiting").await;
-        house.until(&other, "waiting").await;
+        house.until(&broken, RunState::Waiting).await;
+        house.until(&other, RunState::Waiting).await;
         house.clock.advance(SignedDuration::from_secs(2));
         engine.wake();
-        let failed = house.until(&broken, "failed").await;
+        let failed = house.until(&broken, RunState::Failed).await;
         assert_eq!(failed.message.as_deref(), Some("the function panicked: a bug of the function"));
         assert_eq!((house.app.world.count("once"), house.app.world.count("panic")), (1, 2));
         engine.stop().await;
@@ -234,12 +235,12 @@ fn what_a_dead_process_held_is_finished_by_another_one() {
         dying.abandon();
         let heir = house.engine("b");
         heir.wake();
-        assert_eq!(house.run(&run).await.state, "running", "its lease has not ended");
+        assert_eq!(house.run(&run).await.state, RunState::Running, "its lease has not ended");
         house.clock.advance(SignedDuration::from_secs(10));
         heir.wake();
         house.seen("second", 2).await;
         house.app.gate.add_permits(1);
-        assert_eq!(house.until(&run, "succeeded").await.result.as_deref(), Some("\"done\""));
+        assert_eq!(house.until(&run, RunState::Succeeded).await.result.as_deref(), Some("\"done\""));
         assert_eq!(house.app.world.count("first"), 1, "what is recorded is not repeated");
         let mut calls: Vec<String> =
             house.app.world.seen().into_iter().filter(|seen| seen.starts_with("second ")).collect();
@@ -265,7 +266,7 @@ fn a_zombie_cannot_write_to_a_run_it_lost() {
         house.seen("second", 2).await;
         // Both go on; only one of them may end the run.
         house.app.gate.add_permits(2);
-        let ended = house.until(&run, "succeeded").await;
+        let ended = house.until(&run, RunState::Succeeded).await;
         zombie.stop().await;
         heir.stop().await;
         assert_eq!(house.run(&run).await, ended);
@@ -284,12 +285,12 @@ fn many_runs_end_once_each_over_several_engines() {
         assert_eq!(runs.len(), RUNS);
         let engines = [house.engine("a"), house.engine("b")];
         for run in &runs {
-            house.until(run, "waiting").await;
+            house.until(run, RunState::Waiting).await;
         }
         house.clock.advance(days(7));
         engines.iter().for_each(Engine::wake);
         for run in &runs {
-            assert_eq!(house.until(run, "succeeded").await.result.as_deref(), Some("6"));
+            assert_eq!(house.until(run, RunState::Succeeded).await.result.as_deref(), Some("6"));
         }
         let mut seen = house.app.world.seen();
         seen.sort();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use billhook_core::SystemClock;
 use billhook_core::metrics::Metrics;
+use billhook_core::run::RunState;
 use billhook_mirror::route::{AppliedEvent, Router};
 use billhook_mirror::{Applier, ApplierOptions};
 use billhook_store::{Delivery, FlowEvent, NewFlowRun};
@@ -85,7 +86,7 @@ fn an_event_starts_its_functions_once_with_its_row() {
         assert_eq!(router.started.load(Ordering::Relaxed), 2);
         assert_eq!(mirror.object("products", "prod_1").await.unwrap()["name"], "one");
         let run = mirror.store.flow_run("run of evt_1 1").await.unwrap().expect("a run");
-        assert_eq!((run.state.as_str(), run.event_id.as_str()), ("queued", "evt_1"));
+        assert_eq!((run.state, run.event_id.as_str()), (RunState::Queued, "evt_1"));
 
         // Applied once more, as after a replay: the row may be written anew, the run is not.
         mirror.store.replay(&["evt_1".to_owned()]).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -184,7 +185,7 @@ async fn advance(
         return Ok(());
     }
     let runs = Array::text(next.keys().map(|run| Some(*run)));
-    let states = Array::text(next.values().map(|next| Some(next.state)));
+    let states = Array::text(next.values().map(|next| Some(next.state.name())));
     let due: Vec<Option<Timestamp>> = next.values().map(|next| next.due_at).collect();
     let failures: Vec<i32> = next.values().map(|next| small(next.failures)).collect();
     let results = Array::text(next.values().map(|next| next.result.as_deref()));
@@ -223,7 +224,8 @@ fn run(row: &Row) -> Result<FlowRun, StoreError> {
         id: column(row, 0)?,
         function: column(row, 1)?,
         event_id: column(row, 2)?,
-        state: column(row, 3)?,
+        state: RunState::from_name(column(row, 3)?)
+            .ok_or_else(|| StoreError::Corrupt("billhook.flow_runs holds an unknown state".to_owned()))?,
         due_at: column(row, 4)?,
         failures: unsigned(column(row, 5)?),
         created_at: column(row, 6)?,

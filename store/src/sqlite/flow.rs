@@ -1,8 +1,10 @@
 //! Runs of durable functions. The writer is alone, so a lease that is looked at stays as it is until the commit.
 
+use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 use super::inbox::whole;
 use super::job::Kind;
@@ -147,13 +149,21 @@ fn commit(connection: &Connection, commit: &RunCommit, now: Timestamp) -> rusqli
         record.execute(params![commit.run, key.id, key.occurrence, memo, is_final, now])?;
     }
     if let Some(RunNext { state, due_at, failures, result, message }) = &commit.next {
-        let ended_at = (due_at.is_none() && *state != "parked").then_some(&now);
+        let ended_at = state.is_over().then_some(&now);
         connection
             .prepare_cached(
                 "UPDATE billhook_flow_runs SET state = ?2, due_at = ?3, holder = NULL, failures = ?4, result = ?5, \
                  message = ?6, ended_at = ?7 WHERE id = ?1",
             )?
-            .execute(params![commit.run, state, due_at.map(times::precise), failures, result, message, ended_at])?;
+            .execute(params![
+                commit.run,
+                state.name(),
+                due_at.map(times::precise),
+                failures,
+                result,
+                message,
+                ended_at
+            ])?;
     }
     Ok(true)
 }
@@ -185,11 +195,12 @@ fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
 }
 
 fn run(row: &Row<'_>) -> rusqlite::Result<FlowRun> {
+    let unknown = || Error::FromSqlConversionFailure(3, Type::Text, "an unknown state of a run".into());
     Ok(FlowRun {
         id: row.get(0)?,
         function: row.get(1)?,
         event_id: row.get(2)?,
-        state: row.get(3)?,
+        state: RunState::from_name(row.get_ref(3)?.as_str()?).ok_or_else(unknown)?,
         due_at: times::read_optional(row, 4)?,
         failures: row.get(5)?,
         created_at: times::read(row, 6)?,

@@ -1,5 +1,6 @@
 //! Runs of durable functions: started once, held by one at a time, and never changed by who lost them.
 
+use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use billhook_store::{ClaimedRun, FlowEvent, NewFlowRun, RunCommit, RunNext, StepRecord};
 
@@ -24,7 +25,7 @@ fn record(id: &str, occurrence: u32, memo: &str, is_final: bool) -> StepRecord {
     StepRecord { key: StepKey::new(id, occurrence), memo: memo.to_owned(), is_final }
 }
 
-fn next(state: &'static str, due_at: Option<i64>) -> RunNext {
+fn next(state: RunState, due_at: Option<i64>) -> RunNext {
     RunNext { state, due_at: due_at.map(at), failures: 0, result: None, message: None }
 }
 
@@ -45,7 +46,7 @@ async fn write(database: &Database, commits: Vec<RunCommit>, now: i64) -> Vec<bo
     database.store.commit_flow_runs(commits, at(now)).await.expect("written")
 }
 
-async fn state(database: &Database, id: &str) -> String {
+async fn state(database: &Database, id: &str) -> RunState {
     database.store.flow_run(id).await.expect("read").expect("a run").state
 }
 
@@ -86,7 +87,7 @@ on_both! {
         let records = vec![record("pay", 1, "{\"retry\":1}", false), record("pay", 2, "7", true), record("mail", 1, "{}", true)];
         assert_eq!(write(&database, vec![commit(&held, records, None)], 101).await, [true]);
         let changed = vec![record("pay", 1, "{\"done\":1}", true), record("pay", 2, "8", true)];
-        let waiting = next("waiting", Some(500));
+        let waiting = next(RunState::Waiting, Some(500));
         assert_eq!(write(&database, vec![commit(&held, changed, Some(waiting))], 102).await, [true]);
         assert_eq!(claim(&database, "a", 499).await, []);
         let again = claim(&database, "b", 500).await.remove(0);
@@ -101,17 +102,17 @@ on_both! {
         database.start_flow_runs(vec![run("r1", "f", "evt_1", 100)], at(90)).await;
         let zombie = claim(&database, "a", 100).await.remove(0);
         let heir = claim(&database, "b", 110).await.remove(0);
-        let late = commit(&zombie, vec![record("pay", 1, "1", true)], Some(next("succeeded", None)));
+        let late = commit(&zombie, vec![record("pay", 1, "1", true)], Some(next(RunState::Succeeded, None)));
         assert_eq!(write(&database, vec![late.clone()], 111).await, [false]);
-        assert_eq!((state(&database, "r1").await.as_str(), memos(&database, "r1").await.len()), ("running", 0));
+        assert_eq!((state(&database, "r1").await, memos(&database, "r1").await.len()), (RunState::Running, 0));
         let held = [("r1".to_owned(), zombie.token)];
         assert_eq!(database.store.renew_flow_runs(&held, at(999)).await.expect("renewed"), [""; 0]);
         // In one transaction with one who holds it.
         let result = Some("{\"paid\":true}".to_owned());
-        let end = RunNext { result, failures: 2, ..next("succeeded", None) };
+        let end = RunNext { result, failures: 2, ..next(RunState::Succeeded, None) };
         assert_eq!(write(&database, vec![late, commit(&heir, Vec::new(), Some(end))], 112).await, [false, true]);
         let run = database.store.flow_run("r1").await.expect("read").expect("a run");
-        assert_eq!((run.state.as_str(), run.failures, run.due_at, run.ended_at), ("succeeded", 2, None, Some(at(112))));
+        assert_eq!((run.state, run.failures, run.due_at, run.ended_at), (RunState::Succeeded, 2, None, Some(at(112))));
         assert_eq!((run.result.as_deref(), run.started_at, run.created_at), (Some("{\"paid\":true}"), Some(at(100)), at(90)));
     }
 
@@ -120,11 +121,11 @@ on_both! {
         database.start_flow_runs(vec![run("r1", "f", "evt_1", 100)], at(90)).await;
         let held = claim(&database, "a", 100).await.remove(0);
         let message = Some("the event has another form".to_owned());
-        let parked = RunNext { message, ..next("parked", None) };
+        let parked = RunNext { message, ..next(RunState::Parked, None) };
         assert_eq!(write(&database, vec![commit(&held, Vec::new(), Some(parked))], 101).await, [true]);
         let run = database.store.flow_run("r1").await.expect("read").expect("a run");
-        assert_eq!((run.state.as_str(), run.ended_at, run.message.is_some()), ("parked", None, true));
-        let again = commit(&held, vec![record("pay", 1, "1", true)], Some(next("failed", None)));
+        assert_eq!((run.state, run.ended_at, run.message.is_some()), (RunState::Parked, None, true));
+        let again = commit(&held, vec![record("pay", 1, "1", true)], Some(next(RunState::Failed, None)));
         assert_eq!(write(&database, vec![again], 102).await, [false]);
         assert_eq!(claim(&database, "a", 9_999).await, []);
         assert_eq!(database.store.next_flow_due().await.expect("read"), None);
