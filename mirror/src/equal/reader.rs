@@ -262,12 +262,14 @@ impl Chore for Sweeping {
             Stepped::Finished { .. } => 0,
         };
         let pause = Duration::from_millis(pause_ms);
-        let (true, Some(syncer)) = (matches!(stepped, Stepped::Waiting | Stepped::Started(_)), &self.syncer) else {
-            return Ok(pause);
-        };
-        syncer.wake();
-        // Most kinds are empty, and their walk is over long before it would be looked for.
-        let _ = tokio::time::timeout(pause, syncer.walk_ended()).await;
-        Ok(Duration::ZERO)
+        match (&self.syncer, stepped) {
+            (Some(syncer), Stepped::Waiting | Stepped::Started(_)) => {
+                syncer.wake();
+                // Most kinds are empty, and their walk is over long before it would be looked for.
+                let _ = tokio::time::timeout(pause, syncer.walk_ended()).await;
+                Ok(Duration::ZERO)
+            }
+            _ => Ok(pause),
+        }
     }
 }
