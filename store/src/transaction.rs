@@ -164,6 +164,7 @@ pub trait Transaction: Send {
         ids: &[String],
     ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
-    /// Notes finds that events may still explain. An object that has an undecided find keeps its time and its previous state.
+    /// Notes finds that events may still explain. Each is about one change of state, so an object can have several: an event that
+    /// explains one of them explains no other.
     fn note_drift(&mut self, finds: &[DriftFind]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

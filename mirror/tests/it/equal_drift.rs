@@ -128,6 +128,26 @@ fn an_event_that_comes_late_explains_a_find() {
 }
 
 #[test]
+fn an_event_that_explains_one_find_explains_no_other_of_its_object() {
+    in_each_world(async |world: World| {
+        equal_world(&world, &["customer"]).await;
+        let new = world.at_stripe(|account| customer(account, "told late", Some("customer.created")));
+        world.advance(10);
+        sweep(&world, &["customer"]).await;
+        world.catch_up(&mut CatchUp::new(world.parts.clone())).await;
+        world.advance(DAY);
+        world.at_stripe(|account| rename(account, &new, "silently", None));
+        world.advance(10);
+        sweep(&world, &["customer"]).await;
+        assert_eq!(finds(&world).await.len(), 2, "both are undecided");
+        world.advance(3 * DAY);
+        let settled = drift::settle(&world.parts, SignedDuration::from_hours(48), world.now()).await.unwrap();
+        assert_eq!((settled.confirmed, settled.dismissed), (1, 1));
+        assert_eq!(finds(&world).await, [(DriftKind::Changed, new, "name".to_owned())]);
+    });
+}
+
+#[test]
 fn an_event_about_a_later_change_explains_nothing() {
     in_each_world(async |world: World| {
         let ids = equal_world(&world, &["customer"]).await;

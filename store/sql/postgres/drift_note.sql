@@ -2,5 +2,3 @@ INSERT INTO billhook.drift (object, id, kind, detail, previous_time, previous_ev
 SELECT
     unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::bigint[]), unnest($6::text[]),
     unnest($7::bigint[]), unnest($8::timestamptz[])
-ON CONFLICT (object, id) WHERE confirmed_at IS NULL DO UPDATE SET
-    kind = excluded.kind, detail = excluded.detail, read_at = excluded.read_at

@@ -1,7 +1,5 @@
 //! What reads found and no event had told, and stretches of time without events.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
@@ -93,16 +91,13 @@ impl PostgresStore {
 
 /// See [`crate::Transaction::note_drift`].
 pub(super) async fn note(transaction: &mut PostgresTransaction, finds: &[DriftFind]) -> Result<(), StoreError> {
-    // Sorted for the order of locks, and one statement cannot write a row twice: the last find of an object stands.
-    let sorted: BTreeMap<(&str, &str), &DriftFind> =
-        finds.iter().map(|find| ((find.object.as_str(), find.id.as_str()), find)).collect();
-    let text = |field: fn(&DriftFind) -> &str| Array::text(sorted.values().map(|find| Some(field(find))));
+    let text = |field: fn(&DriftFind) -> &str| Array::text(finds.iter().map(|find| Some(field(find))));
     let (objects, ids) = (text(|find| &find.object), text(|find| &find.id));
     let (kinds, details) = (text(|find| find.kind.name()), text(|find| &find.detail));
-    let previous = Array::bigint(sorted.values().map(|find| find.previous_time));
+    let previous = Array::bigint(finds.iter().map(|find| find.previous_time));
     let previous_events = text(|find| &find.previous_event);
-    let read_at = Array::bigint(sorted.values().map(|find| Some(find.read_at)));
-    let found_at = Array::timestamps(sorted.values().map(|find| find.found_at));
+    let read_at = Array::bigint(finds.iter().map(|find| Some(find.read_at)));
+    let found_at = Array::timestamps(finds.iter().map(|find| find.found_at));
     let parameters: Parameters<'_> =
         &[&objects, &ids, &kinds, &details, &previous, &previous_events, &read_at, &found_at];
     transaction.execute("noting drift", statements::DRIFT_NOTE, parameters).await?;

@@ -8,12 +8,11 @@ use super::inbox::whole;
 use super::times;
 use crate::{DriftCount, DriftFind, DriftKind, Gap, StoredDrift};
 
-/// Notes finds; an undecided one keeps its time and its previous state.
+/// Notes finds.
 pub(super) fn note(connection: &Connection, finds: &[DriftFind]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO billhook_drift (object, id, kind, detail, previous_time, previous_event, read_at, found_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (object, id) WHERE confirmed_at IS NULL DO UPDATE SET \
-         kind = excluded.kind, detail = excluded.detail, read_at = excluded.read_at",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     for find in finds {
         let DriftFind { object, id, kind, detail, previous_time, previous_event, read_at, found_at } = find;

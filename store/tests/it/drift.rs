@@ -34,14 +34,16 @@ on_both! {
         assert_eq!(database.store.due_drift(at(999), 1).await.expect("read").len(), 1);
     }
 
-    async fn an_undecided_find_keeps_its_time_and_its_previous_state(database) {
+    async fn each_change_of_an_object_is_a_find_of_its_own(database) {
         let database = database.migrated().await;
-        database.note_drift(vec![find("a", 100)]).await;
-        let again = DriftFind { kind: DriftKind::Gone, detail: "again".to_owned(), ..find("a", 500) };
-        database.note_drift(vec![again.clone()]).await;
+        let missing = DriftFind { kind: DriftKind::Missing, previous_time: None, previous_event: String::new(), ..find("a", 100) };
+        database.note_drift(vec![missing.clone()]).await;
+        database.note_drift(vec![find("a", 500)]).await;
         let found = due(&database, 999).await;
-        let expected = DriftFind { found_at: at(100), previous_time: Some(50), previous_event: "evt_100".to_owned(), ..again };
-        assert_eq!(found.into_iter().map(|drift| drift.find).collect::<Vec<_>>(), [expected]);
+        assert_eq!(found.iter().map(|drift| &drift.find).collect::<Vec<_>>(), [&missing, &find("a", 500)]);
+        database.store.settle_drift(&[found[1].number], &[found[0].number], at(600)).await.expect("written");
+        let listed = database.store.list_drift(10).await.expect("read");
+        assert_eq!(listed.iter().map(|drift| drift.find.found_at).collect::<Vec<_>>(), [at(500)]);
     }
 
     async fn finds_are_confirmed_or_forgotten(database) {

@@ -73,8 +73,6 @@ CREATE TABLE billhook.drift (
     confirmed_at timestamptz
 )
 ---
-CREATE UNIQUE INDEX drift_waiting_idx ON billhook.drift (object, id) WHERE confirmed_at IS NULL
----
 CREATE INDEX drift_due_idx ON billhook.drift (found_at) WHERE confirmed_at IS NULL
 ---
 CREATE INDEX drift_confirmed_idx ON billhook.drift (confirmed_at) WHERE confirmed_at IS NOT NULL

@@ -64,8 +64,6 @@ CREATE TABLE billhook_drift (
     confirmed_at   DATETIME
 );
 
-CREATE UNIQUE INDEX billhook_drift_waiting_idx ON billhook_drift (object, id) WHERE confirmed_at IS NULL;
-
 CREATE INDEX billhook_drift_due_idx ON billhook_drift (found_at) WHERE confirmed_at IS NULL;
 
 CREATE INDEX billhook_drift_confirmed_idx ON billhook_drift (confirmed_at) WHERE confirmed_at IS NOT NULL;
