@@ -38,6 +38,7 @@ mod error;
 mod event;
 mod exchange;
 mod execution;
+pub mod expression;
 mod function;
 mod names;
 mod registry;
