@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use billhook_core::Clock;
-use billhook_flow::engine::{Engine, EngineOptions, Route, Waker};
+use billhook_flow::engine::{self, Engine, EngineOptions, Matcher, Source, Waker};
 use billhook_flow::{Event, Functions, stripe_names};
 use billhook_mirror::route::{AppliedEvent, Router};
-use billhook_store::{NewFlowRun, Store};
+use billhook_store::{Publication, Store, WaitMatcher};
+use billhook_stripe::envelope::Envelope;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::failure::Refused;
@@ -49,7 +51,8 @@ impl<App: Send + Sync + 'static> Hosting for Hosted<App> {
 
     fn start(&self, store: &Store, clock: &Arc<dyn Clock>) -> Engine {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let options = EngineOptions { threads, ..EngineOptions::new(stripe_api::holder()) };
+        let options =
+            EngineOptions { threads, read_delivery: Some(read_delivery), ..EngineOptions::new(stripe_api::holder()) };
         Engine::start(options, self.functions.clone(), Arc::clone(&self.app), store.clone(), Arc::clone(clock))
     }
 
@@ -72,20 +75,52 @@ impl<App> fmt::Debug for FunctionRouter<App> {
 }
 
 impl<App: Send + Sync + 'static> Router for FunctionRouter<App> {
-    fn route(&self, event: &AppliedEvent<'_>) -> Vec<NewFlowRun> {
-        let names = stripe_names(event.event_type);
-        if self.functions.started_by(&names).next().is_none() {
-            return Vec::new();
-        }
-        let Ok(delivery) = serde_json::from_slice::<Value>(event.raw) else { return Vec::new() };
-        let data = data(event, delivery);
-        let event = Event::new(event.id, format!("stripe/{}", event.event_type), data, event.created);
-        Route::of(&self.functions, &event, &names, self.clock.now()).into_runs()
+    fn name(&self, event_type: &str) -> String {
+        name(event_type)
     }
 
-    fn started(&self, _runs: u64) {
+    fn route(&self, event: &AppliedEvent<'_>) -> Option<Publication> {
+        let names = stripe_names(event.event_type);
+        let is_named = self.functions.started_by(&names).next().is_some()
+            || self.functions.is_called_off_by(&self.name(event.event_type));
+        if !is_named {
+            return None;
+        }
+        let now = self.clock.now();
+        Some(engine::publication(&self.functions, &shown(event)?, Source::Stripe, &names, now))
+    }
+
+    fn shown(&self, event: &AppliedEvent<'_>) -> Publication {
+        let unread = || Event::new(event.id, name(event.event_type), Value::Null, event.created);
+        let event = shown(event).unwrap_or_else(unread);
+        engine::publication(&Functions::<()>::new(), &event, Source::Stripe, &[], self.clock.now())
+    }
+
+    fn matcher(&self) -> &dyn WaitMatcher {
+        &Matcher
+    }
+
+    fn started(&self) {
         self.waker.wake();
     }
+}
+
+/// The name of events of this type.
+fn name(event_type: &str) -> String {
+    format!("stripe/{event_type}")
+}
+
+/// An event as functions see it; nothing when the delivery cannot be read.
+fn shown(event: &AppliedEvent<'_>) -> Option<Event> {
+    let delivery = serde_json::from_slice::<Value>(event.raw).ok()?;
+    Some(Event::new(event.id, name(event.event_type), data(event, delivery), event.created))
+}
+
+/// Reads an event of Stripe's out of its delivery; thin ones show nothing.
+fn read_delivery(raw: &[u8]) -> Option<Event> {
+    let envelope = Envelope::parse(raw).ok().filter(|envelope| !envelope.is_thin())?;
+    let created = Timestamp::from_second(envelope.created?).ok()?;
+    shown(&AppliedEvent { id: envelope.id.as_deref()?, event_type: envelope.event_type.as_deref()?, created, raw })
 }
 
 /// Kinds of objects that an event carries under their own names as well.
@@ -109,7 +144,6 @@ fn data(event: &AppliedEvent<'_>, mut delivery: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;

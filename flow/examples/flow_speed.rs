@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use billhook_core::{Clock, Secret, SystemClock};
-use billhook_flow::engine::{Engine, EngineOptions, Route};
+use billhook_flow::engine::{Engine, EngineOptions, Matcher, Publish, Source, publication};
 use billhook_flow::{Ctx, Event, Functions, function};
-use billhook_store::{Location, Options, PostgresLocation, Role, Store, StoreError, Transaction, Work};
+use billhook_store::{Location, Options, PostgresLocation, Role, Store};
 use billhook_stripe::catalogue;
 use billhook_testkit::postgres::{Cluster, ClusterSettings, Durability};
 use billhook_testkit::process;
@@ -145,7 +145,7 @@ async fn measure(
     let (ended, lateness) = Default::default();
     let app = Arc::new(App { steps, ended, began: Instant::now(), lateness });
     for from in (0..settings.runs).step_by(FILL) {
-        store.transact(Fill::of(from..settings.runs.min(from + FILL), clock.now())).await?;
+        store.transact(fill(from..settings.runs.min(from + FILL), clock.now())).await?;
     }
     let started = Instant::now();
     let options = EngineOptions::new("bench");
@@ -169,29 +169,14 @@ async fn measure(
     }))
 }
 
-/// Events that are routed in one transaction.
-struct Fill(Vec<Route>);
-
-impl Fill {
-    fn of(numbers: std::ops::Range<usize>, now: Timestamp) -> Self {
-        let route = |number| {
-            let data = json!({ "amount": 1_200, "currency": "eur" });
-            let event = Event::new(format!("evt_{number}"), "app/bench", data, now);
-            Route::of(&functions(), &event, std::slice::from_ref(&event.name), now)
-        };
-        Self(numbers.map(route).collect())
-    }
-}
-
-impl Work for Fill {
-    type Output = ();
-
-    async fn run<T: Transaction>(self, transaction: &mut T) -> Result<(), StoreError> {
-        for route in self.0 {
-            route.within(transaction).await?;
-        }
-        Ok(())
-    }
+/// Events that are published in one transaction.
+fn fill(numbers: std::ops::Range<usize>, now: Timestamp) -> Publish {
+    let one = |number| {
+        let data = json!({ "amount": 1_200, "currency": "eur" });
+        let event = Event::new(format!("evt_{number}"), "app/bench", data, now);
+        publication(&functions(), &event, Source::Stripe, std::slice::from_ref(&event.name), now)
+    };
+    Publish { publications: numbers.map(one).collect(), matcher: Arc::new(Matcher), now }
 }
 
 /// Sends events at a steady rate.
@@ -209,9 +194,9 @@ async fn paced(
         let now = clock.now();
         let routed_us = u64::try_from(app.began.elapsed().as_micros())?;
         let event = Event::new(format!("evt_paced_{number}"), "app/bench", json!({ "routed_us": routed_us }), now);
-        let route = Route::of(&functions(), &event, std::slice::from_ref(&event.name), now);
-        let started = store.transact(route).await?;
-        ensure!(started == [true], "an event started no run");
+        let publication = publication(&functions(), &event, Source::User, std::slice::from_ref(&event.name), now);
+        let published = store.transact(Publish::one(publication, now)).await?;
+        ensure!(published[0].started == [true], "an event started no run");
         engine.wake();
     }
     until(app, settings.runs + events as usize).await;

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::execution::Execution;
+use crate::send::Send;
 use crate::step::{Call, Step};
 use crate::wait::{EventWait, Until, sleep};
 
@@ -113,6 +115,27 @@ impl<App> Ctx<App> {
     /// ```
     pub fn wait_for_event<T>(&self, id: impl Into<String>, name: impl Into<String>) -> EventWait<T> {
         EventWait::new(Arc::clone(&self.execution), id.into(), name.into())
+    }
+
+    /// Sends an event, once, when it is awaited. It starts functions and ends waits like any other; `at` a time in the future it waits
+    /// for its time in the database.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result, days};
+    /// # use serde_json::json;
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// let now = ctx.now();
+    /// let deletion = now + days(30);
+    /// ctx.send("schedule", "data/deletion", &json!({ "customer": "cus_1" })).at(deletion).replacing("cus_1").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn send(&self, id: impl Into<String>, name: impl Into<String>, data: &impl Serialize) -> Send {
+        Send::new(Arc::clone(&self.execution), id.into(), name.into(), data)
+    }
+
+    /// The engine's time. It differs between executions of one run, so what depends on it belongs into a step or a sleep.
+    pub fn now(&self) -> Timestamp {
+        self.execution.now()
     }
 
     /// Steps at the same time. All of them come to their end before the first error, in their order, is returned.

@@ -84,6 +84,24 @@ pub struct Record {
     pub key: StepKey,
     /// What is to be remembered of it.
     pub memo: Memo,
+    /// Events that are sent when it is.
+    pub sends: Vec<Sent>,
+}
+
+impl Record {
+    /// A record that sends nothing.
+    pub fn new(key: StepKey, memo: Memo) -> Self {
+        Self { key, memo, sends: Vec::new() }
+    }
+}
+
+/// An event that a run sends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// The event; one with a time in the future is published then.
+    pub event: Event,
+    /// Of the scheduled events of one name only the last one with this key stays.
+    pub schedule_key: Option<String>,
 }
 
 /// What a run waits for.
@@ -138,6 +156,8 @@ pub enum ParkReason {
     NeedsDecision,
     /// The event or a recorded result does not have the form that the function wants.
     Undecodable,
+    /// Workers died again and again while they executed it.
+    Poison,
 }
 
 /// The engine refuses a record: the run was given to another worker, or was called off.

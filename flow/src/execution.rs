@@ -84,7 +84,12 @@ impl Execution {
 
     /// Records, or ends the execution because the run is no longer this worker's.
     pub(crate) async fn record(&self, key: &StepKey, memo: Memo) {
-        if self.journal.record(Record { key: key.clone(), memo }).await.is_err() {
+        self.hand_in(Record::new(key.clone(), memo)).await;
+    }
+
+    /// Records with what goes with it, or ends the execution because the run is no longer this worker's.
+    pub(crate) async fn hand_in(&self, record: Record) {
+        if self.journal.record(record).await.is_err() {
             self.end(Outcome::Lost).await
         }
     }

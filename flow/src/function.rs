@@ -15,6 +15,8 @@ use crate::error::{Error, Retry};
 use crate::event::Event;
 use crate::exchange::{Journal, Outcome, ParkReason, Request};
 use crate::execution::{Execution, Fakes};
+use crate::expression::{Expression, Scope};
+use crate::names;
 
 type Called = Pin<Box<dyn Future<Output = Result<Value, Error>>>>;
 type Handler<App> = dyn Fn(Event, Ctx<App>) -> Result<Called, serde_json::Error> + Send + Sync;
@@ -23,16 +25,41 @@ type Handler<App> = dyn Fn(Event, Ctx<App>) -> Result<Called, serde_json::Error>
 pub struct Function<App> {
     id: String,
     handler: Arc<Handler<App>>,
-    triggers: Vec<String>,
+    triggers: Vec<Trigger>,
+    cancels: Vec<Cancel>,
+    once: Option<Expression>,
+    defects: Vec<String>,
     retries: u32,
     backoff: Backoff,
 }
 
+/// What starts a function.
+#[derive(Debug, Clone)]
+struct Trigger {
+    event: String,
+    condition: Option<Expression>,
+}
+
+/// What calls a run off.
+#[derive(Debug, Clone)]
+pub(crate) struct Cancel {
+    /// The event's own name.
+    pub(crate) event: String,
+    pub(crate) condition: Option<Expression>,
+}
+
 impl<App> Clone for Function<App> {
     fn clone(&self) -> Self {
-        let handler = Arc::clone(&self.handler);
-        let (id, triggers, backoff) = (self.id.clone(), self.triggers.clone(), self.backoff.clone());
-        Self { id, handler, triggers, retries: self.retries, backoff }
+        Self {
+            id: self.id.clone(),
+            handler: Arc::clone(&self.handler),
+            triggers: self.triggers.clone(),
+            cancels: self.cancels.clone(),
+            once: self.once.clone(),
+            defects: self.defects.clone(),
+            retries: self.retries,
+            backoff: self.backoff.clone(),
+        }
     }
 }
 
@@ -55,8 +82,15 @@ where
             serde_json::to_value(value).map_err(|error| Error::terminal(format!("the result is no JSON: {error}")))
         }))
     };
-    let (id, triggers, backoff) = (id.into(), Vec::new(), Backoff::Table);
-    Function { id, handler: Arc::new(handler), triggers, retries: RETRIES_DEFAULT, backoff }
+    let (triggers, cancels, defects) = Default::default();
+    let (id, handler, once, backoff) = (id.into(), Arc::new(handler), None, Backoff::Table);
+    Function { id, handler, triggers, cancels, once, defects, retries: RETRIES_DEFAULT, backoff }
+}
+
+impl Trigger {
+    fn is_meant(&self, event_names: &[String]) -> bool {
+        event_names.iter().any(|name| names::matches(&self.event, name))
+    }
 }
 
 impl<App> Function<App> {
@@ -64,8 +98,53 @@ impl<App> Function<App> {
     /// user's own. A function starts at most once for an event, however many of its triggers match.
     #[must_use]
     pub fn on(mut self, event: impl Into<String>) -> Self {
-        self.triggers.push(event.into());
+        self.triggers.push(Trigger { event: event.into(), condition: None });
         self
+    }
+
+    /// Which events of the name given last start it: an expression over `event`, such as `event.data.amount > 0`. It sees an event of
+    /// Stripe's as Stripe sent it, where references are ids.
+    #[must_use]
+    pub fn if_(mut self, expression: &str) -> Self {
+        let condition = self.parsed("if_", expression);
+        match self.triggers.last_mut() {
+            Some(trigger) => trigger.condition = condition,
+            None => self
+                .defects
+                .push("if_ stands before any .on(…); it belongs after the event that it is about".to_owned()),
+        }
+        self
+    }
+
+    /// Starts at most once for each value of an expression over `event`, such as `event.data.invoice`, as long as runs are kept. Without
+    /// it a function starts once for each event.
+    #[must_use]
+    pub fn idempotency(mut self, expression: &str) -> Self {
+        self.once = self.parsed("idempotency", expression);
+        self
+    }
+
+    /// Calls off runs that have not ended when an event of this name comes that is `matching`: an expression over `event`, which
+    /// started the run, and `async`, which came, such as `async.data.id == event.data.id`. It also counts when it arrived up to 4 days
+    /// before the event that starts the run, as deliveries may come in any order, unless it happened earlier than that one.
+    #[must_use]
+    pub fn cancel_on(mut self, event: &str, matching: &str) -> Self {
+        let condition = self.parsed("cancel_on", matching);
+        if event.ends_with('*') {
+            self.defects.push(format!("cancel_on takes the name of one event, and {event} is a pattern"));
+        }
+        self.cancels.push(Cancel { event: names::canonical(event), condition });
+        self
+    }
+
+    fn parsed(&mut self, what: &str, expression: &str) -> Option<Expression> {
+        match Expression::parse(expression) {
+            Ok(expression) => Some(expression),
+            Err(error) => {
+                self.defects.push(format!("{what} {expression:?} cannot be understood: {error}"));
+                None
+            }
+        }
     }
 
     /// Further executions after the function itself failed outside of its steps: 4 unless set, 20 at most.
@@ -88,8 +167,32 @@ impl<App> Function<App> {
     }
 
     /// The names that start it.
-    pub fn triggers(&self) -> &[String] {
-        &self.triggers
+    pub fn triggers(&self) -> impl Iterator<Item = &str> {
+        self.triggers.iter().map(|trigger| trigger.event.as_str())
+    }
+
+    /// What was declared and would never work.
+    pub(crate) fn defects(&self) -> &[String] {
+        &self.defects
+    }
+
+    /// Whether an event with one of these names starts it, whatever its conditions say.
+    pub(crate) fn is_started_by(&self, event_names: &[String]) -> bool {
+        self.triggers.iter().any(|trigger| trigger.is_meant(event_names))
+    }
+
+    /// Whether an event with one of these names starts it.
+    pub(crate) fn wants(&self, event_names: &[String], scope: &Scope<'_>) -> bool {
+        let wants = |trigger: &Trigger| trigger.condition.as_ref().is_none_or(|condition| condition.is_true(scope));
+        self.triggers.iter().filter(|trigger| trigger.is_meant(event_names)).any(wants)
+    }
+
+    pub(crate) fn once(&self) -> Option<&Expression> {
+        self.once.as_ref()
+    }
+
+    pub(crate) fn cancels(&self) -> &[Cancel] {
+        &self.cancels
     }
 
     /// Executes a run from its beginning, with what is recorded of it, until it ends or waits. The future is not `Send`: an engine

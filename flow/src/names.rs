@@ -25,6 +25,22 @@ pub fn stripe_names(event_type: &str) -> Vec<String> {
     names
 }
 
+/// The name under which an event is published that has this name or this friendly one.
+pub(crate) fn canonical(name: &str) -> String {
+    let own = ALIASES.iter().find(|(_, friendly)| *friendly == name);
+    own.map_or_else(|| name.to_owned(), |(event_type, _)| format!("{STRIPE}{event_type}"))
+}
+
+/// Whether an event of this name comes from Stripe alone.
+pub fn is_reserved(name: &str) -> bool {
+    name.starts_with(STRIPE)
+}
+
+/// Stripe's type behind a name, if it is one of Stripe's events.
+pub(crate) fn stripe_type(name: &str) -> Option<&str> {
+    name.strip_prefix(STRIPE)
+}
+
 /// Whether an event of this name is meant: the same name, or a pattern that ends in `/*` or `.*` and begins it.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {

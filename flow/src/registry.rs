@@ -61,20 +61,24 @@ impl<App> Functions<App> {
             if !ids.insert(function.id()) {
                 found("another function has the same id".to_owned());
             }
-            if function.triggers().is_empty() {
+            if function.triggers().next().is_none() {
                 found("nothing starts it; give it an event with .on(…)".to_owned());
             }
-            function.triggers().iter().filter_map(|trigger| names::defect(trigger)).for_each(found);
+            function.triggers().filter_map(names::defect).for_each(&mut found);
+            function.cancels().iter().filter_map(|cancel| names::defect(&cancel.event)).for_each(&mut found);
+            function.defects().iter().cloned().for_each(found);
         }
         if defects.is_empty() { Ok(()) } else { Err(defects) }
     }
 
-    /// The functions that an event with one of these names starts, each once.
+    /// The functions that an event with one of these names may start, each once; their conditions decide.
     pub fn started_by<'a>(&'a self, event_names: &'a [String]) -> impl Iterator<Item = &'a Function<App>> {
-        self.functions.iter().filter(move |function| {
-            let is_meant = |trigger: &String| event_names.iter().any(|name| names::matches(trigger, name));
-            function.triggers().iter().any(is_meant)
-        })
+        self.functions.iter().filter(move |function| function.is_started_by(event_names))
+    }
+
+    /// Whether an event of this name may call runs off.
+    pub fn is_called_off_by(&self, event_name: &str) -> bool {
+        self.functions.iter().flat_map(Function::cancels).any(|cancel| cancel.event == event_name)
     }
 
     /// The ids of all of them.

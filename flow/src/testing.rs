@@ -26,12 +26,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use billhook_core::step::StepKey;
 use billhook_core::{Clock, ManualClock};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::event::Event;
 use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, StepError, Wait};
 use crate::execution::Fakes;
+use crate::expression::{Expression, Scope};
 use crate::function::Function;
+use crate::names;
 
 /// Executions of one trial: a function that waits more often goes round in circles.
 const EXECUTIONS_MAX: usize = 10_000;
@@ -65,7 +67,7 @@ pub struct End {
 impl<App: Send + Sync + 'static> Trial<App> {
     /// A run of `function` that an event with this data starts.
     pub fn new(function: &Function<App>, app: App, data: Value) -> Self {
-        let name = function.triggers().first().cloned().unwrap_or_else(|| "trial".to_owned());
+        let name = function.triggers().next().map_or_else(|| "trial".to_owned(), str::to_owned);
         let event = Event::new("evt_trial", name, data, start());
         let (fakes, coming) = Default::default();
         Self { function: function.clone(), app: Arc::new(app), event, fakes, coming }
@@ -191,9 +193,21 @@ impl<App: Send + Sync + 'static> Trial<App> {
     }
 
     fn first_event(&self, wait: &Wait) -> Option<&Event> {
-        let Memo::Event { name, .. } = &wait.memo else { return None };
-        self.coming.iter().map(|(_, event)| event).filter(|event| event.name == *name).min_by_key(|event| event.ts)
+        let Memo::Event { name, matching, .. } = &wait.memo else { return None };
+        let trigger = shown(&self.event);
+        let is_meant = |event: &&Event| {
+            let other = shown(event);
+            let scope = Scope { event: &trigger, other: Some(&other), now: event.ts };
+            let matches = || Expression::parse(matching).is_ok_and(|expression| expression.is_true(&scope));
+            names::canonical(&event.name) == *name && (matching.is_empty() || matches())
+        };
+        self.coming.iter().map(|(_, event)| event).filter(is_meant).min_by_key(|event| event.ts)
     }
+}
+
+/// An event as expressions see it.
+fn shown(event: &Event) -> Value {
+    json!({ "id": event.id, "name": event.name, "data": event.data, "ts": event.ts.as_millisecond() })
 }
 
 fn start() -> Timestamp {

@@ -13,6 +13,8 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::exchange::{Memo, Outcome};
 use crate::execution::{Execution, WAIT_LONGEST};
+use crate::expression::Expression;
+use crate::names;
 
 /// So many seconds.
 pub fn seconds(seconds: i64) -> SignedDuration {
@@ -125,9 +127,24 @@ impl<T: DeserializeOwned> EventWait<T> {
             Some(memo @ Memo::Event { .. }) => execution.wait(&key, memo.clone(), false).await,
             Some(_) => execution.undecodable(&key, "the id belonged to something else than an event").await,
             None => {
-                let until = after(execution.now(), timeout);
+                if let Some(defect) = defect(&name, &matching) {
+                    return execution.end(Outcome::Failed(Error::terminal(defect).to_record())).await;
+                }
+                let (name, until) = (names::canonical(&name), after(execution.now(), timeout));
                 execution.wait(&key, Memo::Event { name, matching, until }, true).await
             }
         }
     }
+}
+
+/// Why a wait would never end.
+fn defect(name: &str, matching: &str) -> Option<String> {
+    if name.ends_with('*') {
+        return Some(format!("a wait is for events of one name, and {name} is a pattern"));
+    }
+    if let Some(defect) = names::defect(name) {
+        return Some(defect);
+    }
+    let error = Some(matching).filter(|matching| !matching.is_empty()).map(Expression::parse)?.err()?;
+    Some(format!("matching {matching:?} cannot be understood: {error}"))
 }

@@ -198,12 +198,18 @@ impl Shared {
             .map(|one| {
                 let mut interpreted = interpret(&one.delivery, one.envelope.as_ref(), policy);
                 if let Some(router) = router {
-                    interpreted.runs = route::runs(router, &one.delivery, one.envelope.as_ref(), &interpreted);
+                    interpreted.routed = route::routed(router, &one.delivery, one.envelope.as_ref(), &interpreted);
                 }
                 interpreted
             })
             .collect();
-        self.run(ApplyBatch { deliveries, policy: policy.clone(), now: self.clock.now() }).await
+        self.run(ApplyBatch {
+            deliveries,
+            policy: policy.clone(),
+            router: self.options.router.clone(),
+            now: self.clock.now(),
+        })
+        .await
     }
 
     async fn set_aside(&self, one: &Committed, error: &StoreError) -> Result<(), StoreError> {
@@ -215,15 +221,21 @@ impl Shared {
             meaning: Meaning::Refused,
             shown: Some((Reason::ApplyFailed, error.to_string())),
             doubt: None,
-            runs: Vec::new(),
+            routed: None,
         };
-        self.run(ApplyBatch { deliveries: vec![refused], policy: Policy::default(), now: self.clock.now() }).await
+        self.run(ApplyBatch {
+            deliveries: vec![refused],
+            policy: Policy::default(),
+            router: None,
+            now: self.clock.now(),
+        })
+        .await
     }
 
     async fn run(&self, batch: ApplyBatch) -> Result<(), StoreError> {
         let outcome = self.store.transact(batch).await?;
-        if let Some(router) = self.options.router.as_deref().filter(|_| outcome.runs_started > 0) {
-            router.started(outcome.runs_started);
+        if let Some(router) = self.options.router.as_deref().filter(|_| outcome.runs_moved > 0) {
+            router.started();
         }
         self.observe(&outcome);
         Ok(())

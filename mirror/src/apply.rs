@@ -4,6 +4,7 @@
 //! stale, waits behind a tombstone, or shares the deciding second (see [`crate::law`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use billhook_core::metrics::{Metrics, TableName};
 use billhook_core::row::Row;
@@ -19,6 +20,7 @@ use crate::interpret::{Change, Interpreted, Meaning, Policy, read_after};
 use crate::losers;
 use crate::quarantine::Reason;
 use crate::related::Related;
+use crate::route::{self, Router};
 
 /// A batch of deliveries to apply in one transaction.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct ApplyBatch {
     pub deliveries: Vec<Interpreted>,
     /// What this database takes, for reading other events of a tied second.
     pub policy: Policy,
+    /// What events start; `None` when there are no functions.
+    pub router: Option<Arc<dyn Router>>,
     /// Now, for the quarantine.
     pub now: Timestamp,
 }
@@ -48,8 +52,8 @@ pub struct ApplyOutcome {
     pub quarantined: Vec<Reason>,
     /// Fields that did not fit, by position of the table.
     pub mismatches: HashMap<usize, u64>,
-    /// Runs of functions that were started.
-    pub runs_started: u64,
+    /// Runs of functions that were started, woken or called off.
+    pub runs_moved: u64,
 }
 
 impl ApplyOutcome {
@@ -79,7 +83,7 @@ impl Work for ApplyBatch {
         let mut shown = Vec::new();
         let mut settled = Vec::new();
         let mut doubted = Vec::new();
-        let mut runs = Vec::new();
+        let mut routed = Vec::new();
         for delivery in self.deliveries.into_iter().filter(|delivery| claimed.contains(&delivery.sequence)) {
             step.outcome.applied.push(delivery.received_at);
             if let Some((reason, detail)) = delivery.shown {
@@ -93,7 +97,7 @@ impl Work for ApplyBatch {
                 });
             }
             doubted.extend(delivery.doubt);
-            runs.extend(delivery.runs);
+            routed.extend(delivery.routed);
             match delivery.meaning {
                 Meaning::Change(change) => {
                     settled.push(delivery.event_id);
@@ -116,9 +120,8 @@ impl Work for ApplyBatch {
         if !doubted.is_empty() {
             transaction.mark_dirty(&doubted).await?;
         }
-        if !runs.is_empty() {
-            let started = transaction.start_flow_runs(&runs, step.now).await?;
-            step.outcome.runs_started = started.into_iter().filter(|is_new| *is_new).count() as u64;
+        if let Some(router) = self.router.as_deref().filter(|_| !routed.is_empty()) {
+            step.outcome.runs_moved = route::publish(transaction, router, routed, step.now).await?;
         }
         Ok(step.outcome)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use billhook_core::row::{Rank, Version};
 use billhook_core::table::{OnDelete, Table};
-use billhook_store::{DirtyMark, NewFlowRun, StoredDelivery};
+use billhook_store::{DirtyMark, StoredDelivery};
 use billhook_stripe::catalogue;
 use billhook_stripe::envelope::Envelope;
 use billhook_stripe::json::sanitise;
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::apply::dirty;
 use crate::projection::{self, Context, NoRow, Projected};
 use crate::quarantine::Reason;
+use crate::route::Routed;
 
 /// Which events this database takes.
 #[derive(Debug, Clone, Default)]
@@ -94,8 +95,8 @@ pub struct Interpreted {
     pub shown: Option<(Reason, String)>,
     /// Set when the object is to be read from Stripe although the event shows it.
     pub doubt: Option<DirtyMark>,
-    /// The runs of functions that it starts, see [`crate::route`].
-    pub runs: Vec<NewFlowRun>,
+    /// What it means for functions, see [`crate::route`].
+    pub routed: Option<Routed>,
 }
 
 /// Seconds of 9999-12-31: the last moment both databases can show.
@@ -131,7 +132,7 @@ pub fn interpret(delivery: &StoredDelivery, envelope: Option<&Envelope>, policy:
         meaning,
         shown,
         doubt,
-        runs: Vec::new(),
+        routed: None,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
-use billhook_store::{NewFlowRun, StoredDelivery};
+use billhook_store::{EventName, Publication, StoreError, StoredDelivery, Transaction, WaitMatcher};
 use billhook_stripe::envelope::Envelope;
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::interpret::{Interpreted, Meaning};
@@ -21,30 +22,95 @@ pub struct AppliedEvent<'a> {
     pub raw: &'a [u8],
 }
 
-/// Decides which runs an event starts. They are written in the transaction that writes the event's rows, so that there is neither a row
-/// without its run nor a run without its row.
+/// Decides what an event starts. It happens in the transaction that writes the event's rows, so that there is neither a row without
+/// its run nor a run without its row.
 pub trait Router: Debug + Send + Sync {
-    /// The runs that an event starts. It may be asked again for the same event, after a crash or a replay; a run whose function and
-    /// dedupe key exist is not started again.
-    fn route(&self, event: &AppliedEvent<'_>) -> Vec<NewFlowRun>;
+    /// The name under which events of a type are published.
+    fn name(&self, event_type: &str) -> String;
 
-    /// So many runs were committed: somebody may want to claim them at once.
-    fn started(&self, runs: u64);
+    /// What an event starts; nothing when no function names it. It may be asked again for the same event, after a crash or a replay; a
+    /// run whose function and dedupe key exist is not started again.
+    fn route(&self, event: &AppliedEvent<'_>) -> Option<Publication>;
+
+    /// An event that starts nothing, for runs that wait for it.
+    fn shown(&self, event: &AppliedEvent<'_>) -> Publication;
+
+    /// What decides which event ends which wait.
+    fn matcher(&self) -> &dyn WaitMatcher;
+
+    /// Runs were started or woken: somebody may want to claim them at once.
+    fn started(&self);
 }
 
-/// The runs that a delivery starts. A thin event starts none: its snapshot does, and what is set aside has no effect.
-pub(crate) fn runs(
+/// An event on its way to functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routed {
+    /// It starts something, or has to be kept.
+    Wanted(Publication),
+    /// No function names it. A run may wait for it, and only then it is looked at more closely.
+    Quiet {
+        /// `evt_…`.
+        id: String,
+        /// Stripe's type.
+        event_type: String,
+        /// When it happened.
+        created: Timestamp,
+        /// The delivery, byte for byte.
+        raw: Bytes,
+    },
+}
+
+/// What a delivery means for functions. A thin event means nothing: its snapshot does, and what is set aside has no effect.
+pub(crate) fn routed(
     router: &dyn Router,
     delivery: &StoredDelivery,
     envelope: Option<&Envelope>,
     interpreted: &Interpreted,
-) -> Vec<NewFlowRun> {
+) -> Option<Routed> {
     if !matches!(interpreted.meaning, Meaning::Change(_) | Meaning::NoRow) {
-        return Vec::new();
+        return None;
     }
     let parsed = envelope.is_none().then(|| Envelope::parse(&delivery.raw).ok()).flatten();
-    let Some(envelope) = envelope.or(parsed.as_ref()).filter(|envelope| !envelope.is_thin()) else { return Vec::new() };
-    let created = envelope.created.and_then(|created| Timestamp::from_second(created).ok());
-    let (Some(event_type), Some(created)) = (envelope.event_type.as_deref(), created) else { return Vec::new() };
-    router.route(&AppliedEvent { id: &delivery.event_id, event_type, created, raw: &delivery.raw })
+    let envelope = envelope.or(parsed.as_ref()).filter(|envelope| !envelope.is_thin())?;
+    let created = envelope.created.and_then(|created| Timestamp::from_second(created).ok())?;
+    let event_type = envelope.event_type.as_deref()?;
+    let event = AppliedEvent { id: &delivery.event_id, event_type, created, raw: &delivery.raw };
+    Some(router.route(&event).map_or_else(
+        || {
+            let (id, event_type) = (delivery.event_id.clone(), event_type.to_owned());
+            Routed::Quiet { id, event_type, created, raw: delivery.raw.clone() }
+        },
+        Routed::Wanted,
+    ))
+}
+
+/// Publishes what was applied; returns how many runs were started, woken or called off.
+pub(crate) async fn publish<T: Transaction>(
+    transaction: &mut T,
+    router: &dyn Router,
+    events: Vec<Routed>,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let names = events.iter().flat_map(|event| match event {
+        Routed::Wanted(publication) => publication.names().collect(),
+        Routed::Quiet { event_type, .. } => vec![EventName { name: router.name(event_type), registers: false }],
+    });
+    let paths = transaction.attend(&names.collect::<Vec<_>>()).await?;
+    let publications = events.into_iter().filter_map(|event| match event {
+        Routed::Wanted(publication) => Some(publication),
+        Routed::Quiet { id, event_type, created, raw } => {
+            let name = router.name(&event_type);
+            let event = AppliedEvent { id: &id, event_type: &event_type, created, raw: &raw };
+            paths.iter().any(|(waited, _)| *waited == name).then(|| router.shown(&event))
+        }
+    });
+    let publications: Vec<Publication> = publications.collect();
+    if publications.is_empty() {
+        return Ok(0);
+    }
+    let published = transaction.publish(&publications, &paths, router.matcher(), now).await?;
+    let moved = published
+        .iter()
+        .map(|one| one.started.iter().filter(|is_new| **is_new).count() + one.woken.len() + one.cancelled.len());
+    Ok(moved.sum::<usize>() as u64)
 }

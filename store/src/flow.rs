@@ -1,5 +1,7 @@
 //! What durable functions keep: events, runs, and what is recorded of their steps.
 
+use std::sync::Arc;
+
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
@@ -9,6 +11,8 @@ use crate::{Store, StoreError};
 /// An event as functions see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowEvent {
+    /// Makes it one event: its id with where it comes from, so that an id which a user chose never meets one of Stripe's.
+    pub key: String,
     /// Its id.
     pub id: String,
     /// Its name.
@@ -26,12 +30,124 @@ pub struct NewFlowRun {
     pub id: String,
     /// The function.
     pub function: String,
-    /// Of two runs of a function with one key only the first exists; the event's id unless the function says otherwise.
+    /// Of two runs of a function with one key only the first exists; the event's key unless the function says otherwise.
     pub dedupe_key: String,
-    /// The event that starts it.
-    pub event: FlowEvent,
     /// Not before this time.
     pub due_at: Timestamp,
+    /// What calls it off.
+    pub cancels: Vec<FlowWait>,
+}
+
+/// An event with all that it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The event.
+    pub event: FlowEvent,
+    /// Whether it stays in the table of events.
+    pub keep: Keep,
+    /// The runs that it starts.
+    pub runs: Vec<NewFlowRun>,
+}
+
+/// Whether an event stays in the table of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keep {
+    /// When it starts a run. It is one of Stripe's, and its delivery stays in any case.
+    IfUsed,
+    /// Always. A second one with the same key is counted and ends no wait.
+    Always,
+    /// It is in the table: it was scheduled, and its time has come.
+    Already,
+    /// Always, and until then it starts and ends nothing. It replaces a scheduled event of the same name and schedule key.
+    Until(Timestamp, Option<String>),
+}
+
+/// What a publication did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// For each of its runs whether it is new.
+    pub started: Vec<bool>,
+    /// Runs whose wait it ended.
+    pub woken: Vec<String>,
+    /// Runs that it called off.
+    pub cancelled: Vec<String>,
+    /// The same event was published before.
+    pub is_duplicate: bool,
+}
+
+/// What an event does to a run that waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WaitKind {
+    /// It is the result of a wait.
+    Event,
+    /// It calls the run off.
+    Cancel,
+}
+
+impl WaitKind {
+    /// Its name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Event, Self::Cancel].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Something that a run waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowWait {
+    /// The run.
+    pub run: String,
+    /// What the event does.
+    pub kind: WaitKind,
+    /// The wait; for [`WaitKind::Cancel`] an empty id and the number of the condition.
+    pub key: StepKey,
+    /// The name of the event.
+    pub name: String,
+    /// Where the event carries `value`; empty when every event of the name has to be looked at.
+    pub path: String,
+    /// What an event must carry at `path`.
+    pub value: String,
+    /// The whole condition; empty for any event.
+    pub expression: String,
+    /// The end of the wait.
+    pub until: Option<Timestamp>,
+}
+
+/// A wait with the event that started its run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredWait {
+    /// The wait.
+    pub wait: FlowWait,
+    /// The event that started the run.
+    pub trigger: FlowEvent,
+}
+
+/// Decides which event ends which wait. The store finds candidates and knows nothing of expressions.
+pub trait WaitMatcher: Send + Sync {
+    /// What an event carries at a path, as far as it is text.
+    fn value(&self, event: &FlowEvent, path: &str) -> Option<String>;
+
+    /// Whether an event is what is waited for.
+    fn matches(&self, wait: &StoredWait, event: &FlowEvent) -> bool;
+
+    /// What is recorded as the result of a wait; nothing stands for the end of its time.
+    fn memo(&self, event: Option<&FlowEvent>) -> String;
+}
+
+/// A name of events that a transaction deals with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventName {
+    /// The name.
+    pub name: String,
+    /// Whether waits for it are registered, and not only ended.
+    pub registers: bool,
 }
 
 /// A run that somebody holds, with all that it needs to go on.
@@ -45,6 +161,12 @@ pub struct ClaimedRun {
     pub token: i64,
     /// How often the function failed outside of its steps.
     pub failures: u32,
+    /// Workers that died while they had it, since it last got on.
+    pub crashes: u32,
+    /// Whether nobody had it before.
+    pub is_first: bool,
+    /// When its event was published.
+    pub created_at: Timestamp,
     /// The event that started it.
     pub event: FlowEvent,
     /// What is recorded, as JSON.
@@ -86,8 +208,22 @@ pub struct RunCommit {
     pub token: i64,
     /// Records, in their order.
     pub records: Vec<StepRecord>,
+    /// What it begins to wait for, recorded as well.
+    pub waits: Vec<FlowWait>,
+    /// Events that it sends.
+    pub publications: Vec<Publication>,
+    /// Whether it got further than where workers died before.
+    pub got_on: bool,
     /// Where it goes; `None` while it goes on.
     pub next: Option<RunNext>,
+}
+
+impl RunCommit {
+    /// Nothing to say yet.
+    pub fn new(run: impl Into<String>, token: i64) -> Self {
+        let (records, waits, publications) = Default::default();
+        Self { run: run.into(), token, records, waits, publications, got_on: false, next: None }
+    }
 }
 
 /// A run, for looking at it.
@@ -98,7 +234,7 @@ pub struct FlowRun {
     /// The function.
     pub function: String,
     /// The event that started it.
-    pub event_id: String,
+    pub event_key: String,
     /// Its state.
     pub state: RunState,
     /// When it goes on, or the end of the lease of whoever executes it.
@@ -117,24 +253,93 @@ pub struct FlowRun {
     pub message: Option<String>,
 }
 
+/// A request for runs.
+#[derive(Debug, Clone)]
+pub struct FlowClaim {
+    /// Who asks.
+    pub holder: String,
+    /// The functions it knows.
+    pub functions: Vec<String>,
+    /// The time.
+    pub now: Timestamp,
+    /// The end of the lease.
+    pub lease_until: Timestamp,
+    /// Most runs.
+    pub limit: usize,
+    /// What is recorded for a wait whose time is over.
+    pub over: String,
+}
+
+/// What to look for among earlier events.
+#[derive(Debug, Clone)]
+pub struct Lookback {
+    /// The run that waits.
+    pub run: String,
+    /// The name of the events.
+    pub name: String,
+    /// Stripe's type, when the name is one of Stripe's events.
+    pub event_type: Option<String>,
+    /// Received at this time or later.
+    pub since: Timestamp,
+}
+
+/// Earlier events, each kind in the order in which it came.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Events of the table of events.
+    pub events: Vec<FlowEvent>,
+    /// Deliveries of Stripe's, byte for byte.
+    pub deliveries: Vec<Vec<u8>>,
+}
+
+/// Most earlier events that are looked at for one wait. They are those since the run began, mostly none.
+pub(crate) const LOOKBACK_MAX: usize = 1_000;
+
+/// How far the sequence of deliveries may lag behind the order of commits, in deliveries: several batches of ingest are under way
+/// at once.
+pub(crate) const SEQUENCE_SLACK: i64 = 4_096;
+
 impl Store {
     /// Claims runs of these functions that are due at `now`, those that wait longest first, with their events and records. A lease
     /// that ended counts as due: its holder is gone.
-    pub async fn claim_flow_runs(
-        &self,
-        holder: &str,
-        functions: &[String],
-        now: Timestamp,
-        lease_until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<ClaimedRun>, StoreError> {
-        each!(self, driver => driver.claim_flow_runs(holder, functions, now, lease_until, limit).await)
+    pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
+        each!(self, driver => driver.claim_flow_runs(claim).await)
     }
 
     /// Writes what executions have to say, all of it in one transaction. Returns for each whether it was written; false means that
     /// somebody else holds the run, or that it was called off.
-    pub async fn commit_flow_runs(&self, commits: Vec<RunCommit>, now: Timestamp) -> Result<Vec<bool>, StoreError> {
-        each!(self, driver => driver.commit_flow_runs(commits, now).await)
+    pub async fn commit_flow_runs(
+        &self,
+        commits: Vec<RunCommit>,
+        matcher: Arc<dyn WaitMatcher>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        each!(self, driver => driver.commit_flow_runs(commits, matcher, now).await)
+    }
+
+    /// Gives runs back, given with their tokens: they are due at once, and nobody counts a crash.
+    pub async fn release_flow_runs(&self, runs: &[(String, i64)], now: Timestamp) -> Result<(), StoreError> {
+        each!(self, driver => driver.release_flow_runs(runs, now).await)
+    }
+
+    /// Events of this name that were there before a run began to wait for it: those received at `since` or later, and the deliveries
+    /// after the newest one at the run's beginning that have Stripe's type `event_type`.
+    pub async fn flow_lookback(&self, lookback: &Lookback) -> Result<Seen, StoreError> {
+        each!(self, driver => driver.flow_lookback(lookback).await)
+    }
+
+    /// Keys of scheduled events whose time has come, the earliest first, and when the next one is due.
+    pub async fn due_flow_events(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<FlowEvent>, Option<Timestamp>), StoreError> {
+        each!(self, driver => driver.due_flow_events(now, limit).await)
+    }
+
+    /// Calls off a scheduled event; false when there is none of this key, or when its time has come.
+    pub async fn cancel_flow_event(&self, key: &str, now: Timestamp) -> Result<bool, StoreError> {
+        each!(self, driver => driver.cancel_flow_event(key, now).await)
     }
 
     /// Lengthens leases of runs, given with their tokens; returns those that are still held.
@@ -159,5 +364,31 @@ impl Store {
     /// What is recorded of a run, oldest first.
     pub async fn flow_steps(&self, run: &str) -> Result<Vec<(StepKey, String)>, StoreError> {
         each!(self, driver => driver.flow_steps(run).await)
+    }
+}
+
+/// The names that commits deal with: those that runs begin to wait for, and those of events that they send.
+pub(crate) fn event_names(commits: &[RunCommit]) -> Vec<EventName> {
+    let waits =
+        commits.iter().flat_map(|one| &one.waits).map(|wait| EventName { name: wait.name.clone(), registers: true });
+    let sent = commits.iter().flat_map(|one| &one.publications).flat_map(Publication::names);
+    waits.chain(sent).collect()
+}
+
+impl Publication {
+    /// The same, and if its time has not come it takes the place of a scheduled event of its name with this key.
+    #[must_use]
+    pub fn replacing(mut self, schedule_key: Option<String>) -> Self {
+        if let Keep::Until(_, key) = &mut self.keep {
+            *key = schedule_key;
+        }
+        self
+    }
+
+    /// The names that a transaction deals with when it publishes this.
+    pub fn names(&self) -> impl Iterator<Item = EventName> {
+        let own = EventName { name: self.event.name.clone(), registers: false };
+        let cancels = self.runs.iter().flat_map(|run| &run.cancels);
+        std::iter::once(own).chain(cancels.map(|wait| EventName { name: wait.name.clone(), registers: true }))
     }
 }

@@ -7,8 +7,8 @@ use billhook_core::table::{Orphans, Table};
 use jiff::Timestamp;
 
 use crate::{
-    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, NewFlowRun, QuarantineEntry, RowState, StoreError,
-    StoredDelivery, Tombstone,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, EventName, Guard, Publication, Published, QuarantineEntry,
+    RowState, StoreError, StoredDelivery, Tombstone, WaitMatcher,
 };
 
 /// A piece of work that runs in one transaction, on either driver.
@@ -141,13 +141,28 @@ pub trait Transaction: Send {
     /// Removes marks that were caused by these events: a snapshot event settles its thin twin.
     fn clear_dirty_of_events(&mut self, event_ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Starts runs, and keeps their events. Returns for each whether it is new; of two with one function and dedupe key only the first
-    /// exists.
-    fn start_flow_runs(
+    /// Keeps waits and events apart until the commit: while one transaction registers waits for a name, no other publishes an event of
+    /// it. So whoever registers sees every event that came before, and whoever publishes every wait. Comes before anything else of this
+    /// kind in a transaction, with all names at once, or two of them may wait for each other. Returns the names that somebody waits
+    /// for, each with the paths that their waits look at.
+    fn attend(&mut self, names: &[EventName])
+    -> impl Future<Output = Result<Vec<(String, String)>, StoreError>> + Send;
+
+    /// Publishes events: starts their runs, ends waits, calls off runs. `paths` is what [`Transaction::attend`] returned.
+    fn publish(
         &mut self,
-        runs: &[NewFlowRun],
+        publications: &[Publication],
+        paths: &[(String, String)],
+        matcher: &dyn WaitMatcher,
         now: Timestamp,
-    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Published>, StoreError>> + Send;
+
+    /// Takes scheduled events whose time has come; returns the keys of those that nobody took before and nobody called off.
+    fn take_flow_events(
+        &mut self,
+        keys: &[String],
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
     /// Shows deliveries in the quarantine.
     fn quarantine(&mut self, entries: &[QuarantineEntry]) -> impl Future<Output = Result<(), StoreError>> + Send;

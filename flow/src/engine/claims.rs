@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use billhook_core::Clock;
-use billhook_store::{Store, StoreError};
+use billhook_store::{FlowClaim, Store, StoreError, WaitMatcher};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::EngineOptions;
 use super::held::Held;
+use super::route::Matcher;
 use super::worker::Workers;
 
 /// Runs claimed in one statement: enough to share its commit, few enough to leave some to other nodes.
@@ -74,7 +75,15 @@ impl Claims {
         }
         let now = self.clock.now();
         let lease_until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
-        let runs = self.store.claim_flow_runs(&self.options.holder, &self.functions, now, lease_until, room).await?;
+        let claim = FlowClaim {
+            holder: self.options.holder.clone(),
+            functions: self.functions.clone(),
+            now,
+            lease_until,
+            limit: room,
+            over: Matcher.memo(None),
+        };
+        let runs = self.store.claim_flow_runs(claim).await?;
         let claimed = runs.len();
         for run in runs {
             self.held.add(run.id.clone(), run.token);

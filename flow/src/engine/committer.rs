@@ -8,6 +8,7 @@ use billhook_store::{RunCommit, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::route::Matcher;
 use crate::exchange::Lost;
 
 /// Commits that wait at the same time; more make their runs wait.
@@ -61,7 +62,7 @@ async fn run(store: Store, clock: Arc<dyn Clock>, mut waiting: mpsc::Receiver<Wa
 async fn write(store: &Store, clock: &Arc<dyn Clock>, commits: Vec<RunCommit>) -> Vec<bool> {
     let mut pause_ms = RETRY_MS.0;
     loop {
-        match store.commit_flow_runs(commits.clone(), clock.now()).await {
+        match store.commit_flow_runs(commits.clone(), Arc::new(Matcher), clock.now()).await {
             Ok(written) => return written,
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, runs = commits.len(), "what runs did could not be recorded; trying again");

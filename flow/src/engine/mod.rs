@@ -6,25 +6,31 @@
 mod claims;
 mod committer;
 mod held;
+mod lookback;
+mod route;
+mod schedule;
 mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use billhook_core::Clock;
-use billhook_store::{FlowEvent, NewFlowRun, Store, StoreError, Transaction, Work};
+use billhook_store::Store;
 use jiff::{SignedDuration, Timestamp};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use crate::event::Event;
 use crate::registry::Functions;
 use claims::Claims;
 use committer::Committer;
 use held::Held;
-use worker::Workers;
+use worker::{Bench, Workers};
 
+use schedule::Scheduled;
+
+pub use lookback::ReadDelivery;
+pub use route::{Matcher, Publish, Source, publication};
 pub use worker::is_function_thread;
 
 /// How an engine works.
@@ -38,12 +44,20 @@ pub struct EngineOptions {
     pub runs_max: usize,
     /// How long a run is held without a sign of life. It is also how long a run of a dead process rests.
     pub lease: SignedDuration,
+    /// Reads Stripe's events out of their deliveries, for runs that wait for one which came before they did. `None` without a mirror.
+    pub read_delivery: Option<ReadDelivery>,
 }
 
 impl EngineOptions {
     /// The defaults.
     pub fn new(holder: impl Into<String>) -> Self {
-        Self { holder: holder.into(), threads: 2, runs_max: 1_000, lease: SignedDuration::from_secs(10) }
+        Self {
+            holder: holder.into(),
+            threads: 2,
+            runs_max: 1_000,
+            lease: SignedDuration::from_secs(10),
+            read_delivery: None,
+        }
     }
 }
 
@@ -52,6 +66,8 @@ pub struct Engine {
     wake: Arc<Notify>,
     stop: watch::Sender<bool>,
     held: Arc<Held>,
+    store: Store,
+    clock: Arc<dyn Clock>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -81,20 +97,31 @@ impl Engine {
         let (wake, held) = (Arc::new(Notify::new()), Arc::new(Held::default()));
         let stop = watch::Sender::new(false);
         let (committer, committing) = Committer::start(store.clone(), Arc::clone(&clock));
-        let names = functions.ids();
-        let workers =
-            Workers::start(&options, Arc::new(functions), app, committer, Arc::clone(&held), Arc::clone(&clock));
+        let (names, functions) = (functions.ids(), Arc::new(functions));
+        let bench = Bench {
+            functions: Arc::clone(&functions),
+            app,
+            store: store.clone(),
+            committer,
+            held: Arc::clone(&held),
+            clock: Arc::clone(&clock),
+            wake: Arc::clone(&wake),
+            read_delivery: options.read_delivery,
+        };
+        let scheduled =
+            Scheduled { functions, store: store.clone(), clock: Arc::clone(&clock), wake: Arc::clone(&wake) };
+        let scheduling = tokio::spawn(scheduled.run(stop.subscribe()));
         let claims = Claims {
+            workers: Workers::start(&options, bench),
             options,
             functions: names,
-            store,
-            clock,
-            workers,
+            store: store.clone(),
+            clock: Arc::clone(&clock),
             held: Arc::clone(&held),
             wake: Arc::clone(&wake),
         };
         let claiming = tokio::spawn(claims.run(stop.subscribe()));
-        Self { wake, stop, held, tasks: vec![claiming, committing] }
+        Self { wake, stop, held, store, clock, tasks: vec![claiming, scheduling, committing] }
     }
 
     /// Looks for runs at once, after one was started in this process.
@@ -107,10 +134,16 @@ impl Engine {
         Waker(Arc::clone(&self.wake))
     }
 
-    /// Claims nothing more, waits a little for what is being executed, and stops. What is left is due again when its lease ends.
+    /// Claims nothing more, waits a little for what is being executed, gives back what is left, and stops.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = tokio::time::timeout(STOP_PATIENCE, self.held.empty()).await;
+        let left = self.held.all();
+        if !left.is_empty()
+            && let Err(error) = self.store.release_flow_runs(&left, self.clock.now()).await
+        {
+            tracing::warn!(%error, runs = left.len(), "runs could not be given back; they are due when their lease ends");
+        }
         self.abandon();
     }
 
@@ -118,59 +151,6 @@ impl Engine {
     pub fn abandon(self) {
         self.held.lose_all();
         self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-/// Starts the runs of an event, in a transaction of its own or as part of another one.
-#[derive(Debug, Clone)]
-pub struct Route {
-    runs: Vec<NewFlowRun>,
-    now: Timestamp,
-}
-
-impl Route {
-    /// What `event`, known by all of `names`, starts. It starts each function once, however often it is routed.
-    pub fn of<App>(functions: &Functions<App>, event: &Event, names: &[String], now: Timestamp) -> Self {
-        let stored =
-            FlowEvent { id: event.id.clone(), name: event.name.clone(), data: event.data.to_string(), ts: event.ts };
-        let run = |function: &crate::Function<App>| NewFlowRun {
-            id: ulid(now),
-            function: function.id().to_owned(),
-            dedupe_key: event.id.clone(),
-            event: stored.clone(),
-            // An event of the future starts its runs then.
-            due_at: now.max(event.ts),
-        };
-        Self { runs: functions.started_by(names).map(run).collect(), now }
-    }
-
-    /// The runs, for whoever writes them with something else.
-    pub fn into_runs(self) -> Vec<NewFlowRun> {
-        self.runs
-    }
-
-    /// The ids that the runs will have, in the order of the functions, if they are new.
-    pub fn ids(&self) -> Vec<String> {
-        self.runs.iter().map(|run| run.id.clone()).collect()
-    }
-
-    /// Starts them within a transaction; returns for each whether it is new.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn within<T: Transaction>(&self, transaction: &mut T) -> Result<Vec<bool>, StoreError> {
-        if self.runs.is_empty() {
-            return Ok(Vec::new());
-        }
-        transaction.start_flow_runs(&self.runs, self.now).await
-    }
-}
-
-impl Work for Route {
-    type Output = Vec<bool>;
-
-    async fn run<T: Transaction>(self, transaction: &mut T) -> Result<Vec<bool>, StoreError> {
-        self.within(transaction).await
     }
 }
 

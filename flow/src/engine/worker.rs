@@ -4,23 +4,27 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use billhook_core::Clock;
 use billhook_core::run::{RunInput, RunState};
 use billhook_core::step::StepKey;
-use billhook_store::{ClaimedRun, RunCommit, RunNext, StepRecord};
-use jiff::Timestamp;
-use tokio::sync::mpsc;
+use billhook_store::{ClaimedRun, FlowWait, Publication, RunCommit, RunNext, StepRecord, Store, StoreError, WaitKind};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use super::EngineOptions;
 use super::chance;
 use super::committer::Committer;
 use super::held::Held;
+use super::lookback::{Back, ReadDelivery};
+use super::route::{self, Source};
 use crate::error::Error;
 use crate::event::Event;
-use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request};
+use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, Sent, Wait};
+use crate::expression::Expression;
+use crate::function::Function;
 use crate::registry::Functions;
 
 /// How the threads are called, before their number.
@@ -38,24 +42,26 @@ pub(super) struct Workers {
 }
 
 /// What every execution needs.
-struct Bench<App> {
-    functions: Arc<Functions<App>>,
-    app: Arc<App>,
-    committer: Committer,
-    held: Arc<Held>,
-    clock: Arc<dyn Clock>,
+pub(super) struct Bench<App> {
+    pub(super) functions: Arc<Functions<App>>,
+    pub(super) app: Arc<App>,
+    pub(super) store: Store,
+    pub(super) committer: Committer,
+    pub(super) held: Arc<Held>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) wake: Arc<Notify>,
+    pub(super) read_delivery: Option<ReadDelivery>,
 }
 
+/// Workers that may die with a run before it is set aside. A deploy kills some as well, and each run that gets on counts anew.
+const CRASHES_MAX: u32 = 3;
+
+/// How long a run rests when the database did not answer a question of its own, in seconds.
+const REST_SECONDS: i64 = 5;
+
 impl Workers {
-    pub(super) fn start<App: Send + Sync + 'static>(
-        options: &EngineOptions,
-        functions: Arc<Functions<App>>,
-        app: Arc<App>,
-        committer: Committer,
-        held: Arc<Held>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let bench = Arc::new(Bench { functions, app, committer, held, clock });
+    pub(super) fn start<App: Send + Sync + 'static>(options: &EngineOptions, bench: Bench<App>) -> Self {
+        let bench = Arc::new(bench);
         let threads = (0..options.threads.max(1)).filter_map(|number| thread(number, Arc::clone(&bench))).collect();
         Self { threads, next: AtomicUsize::new(0) }
     }
@@ -102,54 +108,123 @@ async fn execute<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: Cl
     let (run, token, failures, function) =
         (claimed.id.clone(), claimed.token, claimed.failures, claimed.function.clone());
     // A task of its own, so that a function that panics fails its run and nothing else.
-    let executed = tokio::task::spawn_local(outcome(Arc::clone(&bench), claimed)).await;
-    let (records, next) = match executed {
-        Ok(said) => said,
+    let executed = tokio::task::spawn_local(turn(Arc::clone(&bench), claimed)).await;
+    let next = match executed {
+        Ok(next) => next,
         Err(ended) if ended.is_panic() => {
             let error = Error::usual(format!("the function panicked: {}", panic_message(&*ended.into_panic())));
-            let outcome = bench.functions.get(&function).map(|function| {
+            bench.functions.get(&function).and_then(|function| {
                 let now = bench.clock.now();
                 said(function.failed(&error, failures, now, chance()), failures)
-            });
-            outcome.unwrap_or_default()
+            })
         }
         // The thread ends.
         Err(_) => return,
     };
+    let rests = next.as_ref().is_some_and(|next| next.state == RunState::Waiting);
     if let Some(next) = next {
         // Lost: somebody else records its end.
-        let _ = bench.committer.commit(RunCommit { run: run.clone(), token, records, next: Some(next) }).await;
+        let _ = bench.committer.commit(RunCommit { next: Some(next), ..RunCommit::new(run.clone(), token) }).await;
     }
     bench.held.remove(&run, token);
+    if rests {
+        // What it waits for may have come meanwhile, and then it is due.
+        bench.wake.notify_one();
+    }
 }
 
-type Said = (Vec<StepRecord>, Option<RunNext>);
-
-async fn outcome<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: ClaimedRun) -> Said {
-    let ClaimedRun { id: run, function, token, failures, event, memos } = claimed;
-    let Some(function) = bench.functions.get(&function) else { return (Vec::new(), None) };
-    let data = match serde_json::from_str(&event.data) {
-        Ok(data) => data,
-        Err(error) => return (Vec::new(), Some(parked(failures, format!("the event cannot be read: {error}")))),
-    };
-    let now = bench.clock.now();
-    let (memos, over) = match read(memos, now) {
-        Ok(read) => read,
-        Err(message) => return (Vec::new(), Some(parked(failures, message))),
-    };
-    let event = Event { id: event.id, name: event.name, data, ts: event.ts };
-    let clock = Arc::clone(&bench.clock);
-    let journal =
-        Recorder { run: run.clone(), token, committer: bench.committer.clone(), held: Arc::clone(&bench.held) };
-    // That a wait is over is recorded before the function hears of it, so that it hears the same the next time.
-    for record in over {
-        if journal.record(record).await.is_err() {
-            return (Vec::new(), None);
-        }
+/// One turn of a run: what is recorded goes in, and where the run goes comes out; nothing when it is somebody else's.
+async fn turn<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: ClaimedRun) -> Option<RunNext> {
+    let function = bench.functions.get(&claimed.function)?;
+    let failures = claimed.failures;
+    if claimed.crashes >= CRASHES_MAX {
+        let message = format!("{} workers died while they executed it; see their logs, then retry it", claimed.crashes);
+        return Some(parked(failures, message));
     }
-    let request = Request { run, event, memos: Arc::new(memos), failures, clock, chance: chance() };
-    let outcome = function.execute(Arc::clone(&bench.app), request, Arc::new(journal)).await;
-    said(outcome, failures)
+    match claimed.read() {
+        Ok((event, memos)) => {
+            let turn = Turn { bench: &bench, function, claimed: &claimed };
+            turn.run(event, memos).await.unwrap_or_else(|error| Some(rest(&bench, failures, &error)))
+        }
+        Err(message) => Some(parked(failures, message)),
+    }
+}
+
+struct Turn<'a, App> {
+    bench: &'a Arc<Bench<App>>,
+    function: &'a Function<App>,
+    claimed: &'a ClaimedRun,
+}
+
+impl<App: Send + Sync + 'static> Turn<'_, App> {
+    async fn run(&self, event: Event, memos: Memos) -> Result<Option<RunNext>, StoreError> {
+        let Self { bench, function, claimed } = self;
+        if claimed.is_first && !function.cancels().is_empty() {
+            let names = function.cancels().iter().map(|cancel| cancel.event.as_str());
+            if self.back().cancels(names).await? {
+                return Ok(None);
+            }
+        }
+        let memos = Arc::new(memos);
+        let request = Request {
+            run: claimed.id.clone(),
+            event,
+            memos: Arc::clone(&memos),
+            failures: claimed.failures,
+            clock: Arc::clone(&bench.clock),
+            chance: chance(),
+        };
+        let journal = Arc::new(Recorder::new(Arc::clone(bench), claimed));
+        let outcome = function.execute(Arc::clone(&bench.app), request, Arc::clone(&journal) as Arc<dyn Journal>).await;
+        if let Outcome::Suspended(waits) = &outcome
+            && !self.settle(&journal, waits, &memos).await?
+        {
+            return Ok(None);
+        }
+        Ok(said(outcome, claimed.failures))
+    }
+
+    /// Records new waits, and looks for events that came before them; false when the run is somebody else's.
+    async fn settle(&self, journal: &Recorder<App>, waits: &[Wait], memos: &Memos) -> Result<bool, StoreError> {
+        let new: Vec<&Wait> = waits.iter().filter(|wait| wait.is_new).collect();
+        let mut commit = journal.commit();
+        commit.records = new.iter().map(|wait| record(&wait.key, &wait.memo)).collect();
+        commit.waits = new.iter().filter_map(|wait| self.wait(wait)).collect();
+        if !commit.records.is_empty() && self.bench.committer.commit(commit).await.is_err() {
+            return Ok(false);
+        }
+        // Whoever died with this run may have died before it looked back.
+        let has_to_look = |wait: &&Wait| wait.is_new || self.claimed.crashes > 0;
+        let name = |wait: &Wait| match &wait.memo {
+            Memo::Event { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        let names: Vec<String> = waits.iter().filter(has_to_look).filter_map(name).collect();
+        if !names.is_empty() {
+            let came = memos.values().filter_map(|memo| match memo {
+                Memo::Came(Some(event)) => Some(event.id.clone()),
+                _ => None,
+            });
+            self.back().events(&names, &came.collect()).await?;
+        }
+        Ok(true)
+    }
+
+    /// What the store has to know of a wait for an event.
+    fn wait(&self, wait: &Wait) -> Option<FlowWait> {
+        let Memo::Event { name, matching, until } = &wait.memo else { return None };
+        let condition = Some(matching).filter(|matching| !matching.is_empty());
+        let condition = condition.and_then(|matching| Expression::parse(matching).ok());
+        let (run, key) = (&self.claimed.id, wait.key.clone());
+        let trigger = route::shown(&self.claimed.event);
+        let wait = route::wait(run, WaitKind::Event, key, name, condition.as_ref(), &trigger, self.bench.clock.now());
+        Some(FlowWait { until: Some(*until), ..wait })
+    }
+
+    fn back(&self) -> Back<'_> {
+        let Bench { store, read_delivery, clock, .. } = &**self.bench;
+        Back { store, read_delivery: *read_delivery, run: self.claimed, now: clock.now() }
+    }
 }
 
 fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
@@ -157,21 +232,32 @@ fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-/// Memos by their keys, and waits for events that are over.
-fn read(memos: Vec<(StepKey, String)>, now: Timestamp) -> Result<(HashMap<StepKey, Memo>, Vec<Record>), String> {
-    let (mut read, mut over) = (HashMap::with_capacity(memos.len()), Vec::new());
-    for (key, text) in memos {
-        let memo = match serde_json::from_str(&text) {
-            Ok(Memo::Event { until, .. }) if until <= now => {
-                over.push(Record { key: key.clone(), memo: Memo::Came(None) });
-                Memo::Came(None)
-            }
-            Ok(memo) => memo,
-            Err(error) => return Err(format!("what is recorded for {key} cannot be read: {error}")),
+type Memos = HashMap<StepKey, Memo>;
+
+/// A claimed run, readable; what is not parks it.
+trait Read {
+    fn read(&self) -> Result<(Event, Memos), String>;
+}
+
+impl Read for ClaimedRun {
+    fn read(&self) -> Result<(Event, Memos), String> {
+        let data =
+            serde_json::from_str(&self.event.data).map_err(|error| format!("the event cannot be read: {error}"))?;
+        let event = Event { id: self.event.id.clone(), name: self.event.name.clone(), data, ts: self.event.ts };
+        let memo = |(key, text): &(StepKey, String)| match serde_json::from_str(text) {
+            Ok(memo) => Ok((key.clone(), memo)),
+            Err(error) => Err(format!("what is recorded for {key} cannot be read: {error}")),
         };
-        read.insert(key, memo);
+        Ok((event, self.memos.iter().map(memo).collect::<Result<Memos, String>>()?))
     }
-    Ok((read, over))
+}
+
+/// The run is tried again soon, because the database did not answer.
+fn rest<App>(bench: &Bench<App>, failures: u32, error: &StoreError) -> RunNext {
+    tracing::warn!(%error, "a run could not be executed; it is tried again");
+    let due_at = bench.clock.now().saturating_add(SignedDuration::from_secs(REST_SECONDS)).unwrap_or(Timestamp::MAX);
+    let (state, message) = (after(RunInput::Suspend), Some(storable(error.to_string())));
+    RunNext { state, due_at: Some(due_at), failures, result: None, message }
 }
 
 fn parked(failures: u32, message: String) -> RunNext {
@@ -183,36 +269,26 @@ fn after(input: RunInput) -> RunState {
     RunState::Running.after(input).unwrap_or(RunState::Parked)
 }
 
-/// What an outcome means for the database; nothing when the run is somebody else's.
-fn said(outcome: Outcome, failures: u32) -> Said {
+/// Where a run goes after an outcome; nothing when it is somebody else's.
+fn said(outcome: Outcome, failures: u32) -> Option<RunNext> {
     let next = |input, due_at| RunNext { state: after(input), due_at, failures, result: None, message: None };
-    match outcome {
-        Outcome::Finished(value) => {
-            (Vec::new(), Some(RunNext { result: Some(value.to_string()), ..next(RunInput::Finish, None) }))
-        }
-        Outcome::Failed(error) => {
-            (Vec::new(), Some(RunNext { message: Some(storable(error.message)), ..next(RunInput::Fail, None) }))
-        }
+    Some(match outcome {
+        Outcome::Finished(value) => RunNext { result: Some(value.to_string()), ..next(RunInput::Finish, None) },
+        Outcome::Failed(error) => RunNext { message: Some(storable(error.message)), ..next(RunInput::Fail, None) },
         Outcome::Retry { at, error } => {
             let message = Some(storable(error.message));
-            (Vec::new(), Some(RunNext { failures: failures + 1, message, ..next(RunInput::Suspend, Some(at)) }))
+            RunNext { failures: failures + 1, message, ..next(RunInput::Suspend, Some(at)) }
         }
-        Outcome::Suspended(waits) => {
-            let due_at = waits.iter().map(crate::Wait::until).min();
-            let new = waits.into_iter().filter(|wait| wait.is_new);
-            let records = new.map(|wait| record(Record { key: wait.key, memo: wait.memo })).collect();
-            (records, Some(next(RunInput::Suspend, due_at)))
-        }
-        Outcome::Parked(_, message) => (Vec::new(), Some(parked(failures, message))),
-        Outcome::Lost => (Vec::new(), None),
-    }
+        Outcome::Suspended(waits) => next(RunInput::Suspend, waits.iter().map(Wait::until).min()),
+        Outcome::Parked(_, message) => parked(failures, message),
+        Outcome::Lost => return None,
+    })
 }
 
-fn record(record: Record) -> StepRecord {
-    let is_final = matches!(record.memo, Memo::Done(_) | Memo::Failed(_) | Memo::Came(_));
+fn record(key: &StepKey, memo: &Memo) -> StepRecord {
+    let is_final = matches!(memo, Memo::Done(_) | Memo::Failed(_) | Memo::Came(_));
     // A memo is made of strings, numbers and JSON, so it always has a text.
-    let memo = serde_json::to_string(&record.memo).unwrap_or_default();
-    StepRecord { key: record.key, memo, is_final }
+    StepRecord { key: key.clone(), memo: serde_json::to_string(memo).unwrap_or_default(), is_final }
 }
 
 /// PostgreSQL's text holds every character but NUL.
@@ -220,21 +296,46 @@ fn storable(message: String) -> String {
     message.replace('\0', "\u{fffd}")
 }
 
-struct Recorder {
+struct Recorder<App> {
+    bench: Arc<Bench<App>>,
     run: String,
     token: i64,
-    committer: Committer,
-    held: Arc<Held>,
+    /// Workers died with the run before; the first record says that it got further.
+    has_crashed: AtomicBool,
 }
 
-impl Journal for Recorder {
+impl<App> Recorder<App> {
+    fn new(bench: Arc<Bench<App>>, claimed: &ClaimedRun) -> Self {
+        let has_crashed = AtomicBool::new(claimed.crashes > 0);
+        Self { bench, run: claimed.id.clone(), token: claimed.token, has_crashed }
+    }
+
+    fn commit(&self) -> RunCommit {
+        let got_on = self.has_crashed.swap(false, Ordering::Relaxed);
+        RunCommit { got_on, ..RunCommit::new(self.run.clone(), self.token) }
+    }
+}
+
+impl<App: Send + Sync> Journal for Recorder<App> {
     fn record(&self, what: Record) -> Pin<Box<dyn Future<Output = Result<(), Lost>> + Send + '_>> {
         Box::pin(async move {
-            if !self.held.is_held(&self.run, self.token) {
+            if !self.bench.held.is_held(&self.run, self.token) {
                 return Err(Lost);
             }
-            let (run, records) = (self.run.clone(), vec![record(what)]);
-            self.committer.commit(RunCommit { run, token: self.token, records, next: None }).await
+            let now = self.bench.clock.now();
+            let publication = |sent: &Sent| {
+                let names = [sent.event.name.clone()];
+                let publication = route::publication(&self.bench.functions, &sent.event, Source::User, &names, now);
+                publication.replacing(sent.schedule_key.clone())
+            };
+            let publications: Vec<Publication> = what.sends.iter().map(publication).collect();
+            let has_sent = !publications.is_empty();
+            let records = vec![record(&what.key, &what.memo)];
+            self.bench.committer.commit(RunCommit { records, publications, ..self.commit() }).await?;
+            if has_sent {
+                self.bench.wake.notify_one();
+            }
+            Ok(())
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use billhook_core::run::RunState;
 use billhook_core::{Clock, ManualClock, Secret};
-use billhook_flow::engine::{Engine, EngineOptions, Route};
+use billhook_flow::engine::{Engine, EngineOptions, Publish, Source, publication};
 use billhook_flow::{Backoff, Ctx, Event, Functions, Result, Terminal, days, function};
 use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
 use billhook_stripe::catalogue;
@@ -88,8 +88,44 @@ async fn broken(_event: Event, ctx: Ctx<App>) -> Result<()> {
     panic!("a bug of the function");
 }
 
+/// Waits for two payments in turn, however they come.
+async fn payments(event: Event, ctx: Ctx<App>) -> Result<Vec<String>> {
+    let mut paid = Vec::new();
+    ctx.step("begin", || async { Ok::<_, IoError>(ctx.app().world.note(format!("begin {}", event.id))) }).await?;
+    for _ in 0..2 {
+        let wait = ctx.wait_for_event::<serde_json::Value>("paid", "app/paid");
+        let wait = wait.matching("async.data.invoice == event.data.invoice && async.data.amount > 0").timeout(days(3));
+        paid.push(wait.await.map_or_else(|| "nothing".to_owned(), |event| event.id));
+    }
+    Ok(paid)
+}
+
+/// Reminds in three days, unless it is called off.
+async fn reminder(_event: Event, ctx: Ctx<App>) -> Result<()> {
+    let world = &ctx.app().world;
+    world.note("noticed");
+    ctx.sleep("days", days(3)).await;
+    ctx.step("remind", || async { Ok::<_, IoError>(world.note("reminded")) }).await
+}
+
+/// Sends one event now and one for later.
+async fn sender(event: Event, ctx: Ctx<App>) -> Result<(String, String)> {
+    let now = ctx.send("now", "app/refused", &json!({})).await?;
+    let at = event.ts + days(30);
+    let later = ctx.send("later", "app/weekly", &event.data).at(at).replacing("one").await?;
+    Ok((now, later))
+}
+
 fn functions() -> Functions<App> {
     Functions::new()
+        .add(function("payments", payments).on("app/invoice").if_("event.data.amount >= 100"))
+        .add(
+            function("reminder", reminder)
+                .on("app/failed")
+                .idempotency("event.data.invoice")
+                .cancel_on("app/paid", "async.data.invoice == event.data.invoice"),
+        )
+        .add(function("sender", sender).on("app/send"))
         .add(function("weekly", weekly).on("app/weekly"))
         .add(function("blocked", blocked).on("app/blocked"))
         .add(function("refused", refused).on("app/refused"))
@@ -140,10 +176,16 @@ impl House {
     async fn send(&self, id: &str, name: &str) -> Option<String> {
         let now = self.clock.now();
         let event = Event::new(id, name, json!({ "of": id }), now);
-        let route = Route::of(&functions(), &event, &[name.to_owned()], now);
-        let ids = route.ids();
-        let started = self.store.transact(route).await.unwrap();
-        ids.into_iter().zip(started).find_map(|(id, is_new)| is_new.then_some(id))
+        self.publish(event).await
+    }
+
+    /// Publishes an event; returns the id of the run that it starts, if that is new.
+    async fn publish(&self, event: Event) -> Option<String> {
+        let (names, now) = ([event.name.clone()], self.clock.now());
+        let publication = publication(&functions(), &event, Source::User, &names, now);
+        let ids: Vec<String> = publication.runs.iter().map(|run| run.id.clone()).collect();
+        let published = self.store.transact(Publish::one(publication, now)).await.unwrap().remove(0);
+        ids.into_iter().zip(published.started).find_map(|(id, is_new)| is_new.then_some(id))
     }
 
     async fn run(&self, id: &str) -> FlowRun {
@@ -300,5 +342,168 @@ fn many_runs_end_once_each_over_several_engines() {
         for engine in engines {
             engine.stop().await;
         }
+    });
+}
+
+/// An event of the house's time.
+fn told(house: &House, id: &str, name: &str, data: serde_json::Value) -> Event {
+    Event::new(id, name, data, house.clock.now())
+}
+
+fn invoice(id: &str, amount: i64) -> serde_json::Value {
+    json!({ "invoice": id, "amount": amount })
+}
+
+#[test]
+fn a_wait_ends_with_the_event_that_matches_and_each_event_counts_once() {
+    on_both("a_wait_ends_with_the_event_that_matches_and_each_event_counts_once", async |house| {
+        let engine = house.engine("a");
+        assert_eq!(
+            house.publish(told(&house, "e0", "app/invoice", invoice("in_1", 99))).await,
+            None,
+            "its condition is false"
+        );
+        let run = house.publish(told(&house, "e1", "app/invoice", invoice("in_1", 100))).await.expect("a new run");
+        // This one comes before the run can wait for it.
+        house.publish(told(&house, "early", "app/paid", invoice("in_1", 1))).await;
+        engine.wake();
+        let waits = async || {
+            let steps = house.store.flow_steps(&run).await.unwrap();
+            steps.iter().any(|(key, memo)| key.to_string() == "paid" && memo.contains("early")).then_some(())
+        };
+        wait::until_async("the early event", PATIENCE, waits).await.unwrap();
+        house.until(&run, RunState::Waiting).await;
+        for (id, data) in [("other", invoice("in_2", 5)), ("nothing", invoice("in_1", 0)), ("late", invoice("in_1", 7))]
+        {
+            house.publish(told(&house, id, "app/paid", data)).await;
+        }
+        engine.wake();
+        let ended = house.until(&run, RunState::Succeeded).await;
+        assert_eq!(ended.result.as_deref(), Some(r#"["early","late"]"#));
+        assert_eq!(house.app.world.count("begin e1"), 1);
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_wait_ends_by_its_time() {
+    on_both("a_wait_ends_by_its_time", async |house| {
+        let engine = house.engine("a");
+        let run = house.publish(told(&house, "e1", "app/invoice", invoice("in_1", 100))).await.expect("a new run");
+        engine.wake();
+        let waiting = house.until(&run, RunState::Waiting).await;
+        assert_eq!(waiting.due_at, house.clock.now().checked_add(days(3)).ok());
+        house.clock.advance(days(3));
+        engine.wake();
+        let second = async || (house.store.flow_steps(&run).await.unwrap().len() == 3).then_some(());
+        wait::until_async("the second wait", PATIENCE, second).await.unwrap();
+        house.until(&run, RunState::Waiting).await;
+        house.clock.advance(days(3));
+        engine.wake();
+        assert_eq!(house.until(&run, RunState::Succeeded).await.result.as_deref(), Some(r#"["nothing","nothing"]"#));
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_run_is_called_off_by_what_comes_later_and_by_what_came_too_early() {
+    on_both("a_run_is_called_off_by_what_comes_later_and_by_what_came_too_early", async |house| {
+        let engine = house.engine("a");
+        let failed = |id: &str, of: &str| told(&house, id, "app/failed", invoice(of, 1));
+        let run = house.publish(failed("f1", "in_1")).await.expect("a new run");
+        let other = house.publish(failed("f2", "in_2")).await.expect("a new run");
+        assert_eq!(house.publish(failed("f3", "in_1")).await, None, "one chain for an invoice");
+        engine.wake();
+        house.until(&run, RunState::Waiting).await;
+        house.until(&other, RunState::Waiting).await;
+        house.clock.advance(SignedDuration::from_hours(1));
+        house.publish(told(&house, "p1", "app/paid", invoice("in_1", 1))).await;
+        assert_eq!(house.run(&run).await.state, RunState::Cancelled);
+        assert_eq!(house.run(&run).await.message.as_deref(), Some("called off by app/paid (p1)"));
+
+        // Paid after it failed, and told before it.
+        let happened = house.clock.now();
+        house.clock.advance(SignedDuration::from_hours(1));
+        house.publish(told(&house, "p3", "app/paid", invoice("in_3", 1))).await;
+        house.publish(told(&house, "p4", "app/paid", invoice("in_4", 1))).await;
+        let early =
+            house.publish(Event::new("f5", "app/failed", invoice("in_3", 1), happened)).await.expect("a new run");
+        engine.wake();
+        house.until(&early, RunState::Cancelled).await;
+        // Paid, and then it failed anew: that is no reason.
+        house.clock.advance(SignedDuration::from_hours(1));
+        let again = house.publish(failed("f6", "in_4")).await.expect("a new run");
+        engine.wake();
+        house.until(&again, RunState::Waiting).await;
+        house.clock.advance(days(3));
+        engine.wake();
+        for run in [&other, &again] {
+            house.until(run, RunState::Succeeded).await;
+        }
+        assert_eq!(house.app.world.count("reminded"), 2);
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_run_sends_each_event_once_and_in_its_time() {
+    on_both("a_run_sends_each_event_once_and_in_its_time", async |house| {
+        let engine = house.engine("a");
+        let run = house.send("evt_1", "app/send").await.expect("a new run");
+        engine.wake();
+        let sent = house.until(&run, RunState::Succeeded).await;
+        house.seen("find", 1).await;
+        let ids: (String, String) = serde_json::from_str(&sent.result.expect("a result")).unwrap();
+        assert_ne!(ids.0, ids.1);
+        let (due, next) = house.store.due_flow_events(house.clock.now(), 10).await.unwrap();
+        assert_eq!((due.len(), next), (0, house.clock.now().checked_add(days(30)).ok()));
+        // Another run replaces what is scheduled under the same key.
+        house.clock.advance(days(1));
+        let second = house.send("evt_2", "app/send").await.expect("a new run");
+        engine.wake();
+        house.until(&second, RunState::Succeeded).await;
+        house.clock.advance(days(29) + SignedDuration::from_hours(1));
+        let (due, next) = house.store.due_flow_events(house.clock.now(), 10).await.unwrap();
+        assert_eq!((due.len(), next.is_some()), (0, true));
+        house.clock.advance(days(1));
+        house.seen("one", 1).await;
+        assert_eq!(house.store.due_flow_events(house.clock.now(), 10).await.unwrap().0.len(), 0);
+        engine.stop().await;
+        assert_eq!(house.app.world.seen().iter().filter(|seen| seen.starts_with("one ")).count(), 1);
+    });
+}
+
+#[test]
+fn a_run_that_kills_its_workers_is_set_aside() {
+    on_both("a_run_that_kills_its_workers_is_set_aside", async |house| {
+        let run = house.send("evt_1", "app/blocked").await.expect("a new run");
+        for death in 1..=3 {
+            let dying = house.engine("dying");
+            house.seen("second", death).await;
+            dying.abandon();
+            house.clock.advance(SignedDuration::from_secs(10));
+        }
+        let engine = house.engine("heir");
+        let parked = house.until(&run, RunState::Parked).await;
+        assert!(parked.message.as_deref().is_some_and(|why| why.starts_with("3 workers died")), "{parked:?}");
+        assert_eq!(house.app.world.count("second"), 3);
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn an_engine_that_stops_gives_back_what_it_has() {
+    on_both("an_engine_that_stops_gives_back_what_it_has", async |house| {
+        let run = house.send("evt_1", "app/blocked").await.expect("a new run");
+        for times in 1..=5 {
+            let engine = house.engine("a");
+            house.seen("second", times).await;
+            engine.stop().await;
+            assert_eq!(house.run(&run).await.state, RunState::Queued, "nobody has to wait for the end of the lease");
+        }
+        house.app.gate.add_permits(1);
+        let engine = house.engine("b");
+        house.until(&run, RunState::Succeeded).await;
+        engine.stop().await;
     });
 }

@@ -109,7 +109,7 @@ impl Mirror {
     async fn apply_under(&self, policy: &Policy, stored: Vec<StoredDelivery>) -> ApplyOutcome {
         let policy = policy.clone();
         let deliveries = stored.iter().map(|delivery| interpret(delivery, None, &policy)).collect();
-        self.store.transact(ApplyBatch { deliveries, policy, now: Timestamp::now() }).await.unwrap()
+        self.store.transact(ApplyBatch { deliveries, policy, router: None, now: Timestamp::now() }).await.unwrap()
     }
 
     /// Applies what waits in the database's queue until nothing waits.

@@ -1,8 +1,11 @@
 -- Where runs go after an execution; they are locked by the fence.
 UPDATE billhook.flow_runs AS run SET
-    state = given.state,
-    due_at = given.due_at,
+    -- What came meanwhile is no reason to rest; after a failure, whose number grows, it is.
+    state = CASE WHEN run.is_nudged AND given.state = 'waiting' AND given.failures = run.failures THEN 'queued' ELSE given.state END,
+    due_at = CASE WHEN run.is_nudged AND given.state = 'waiting' AND given.failures = run.failures THEN $7 ELSE given.due_at END,
+    is_nudged = false,
     holder = NULL,
+    crashes = 0,
     failures = given.failures,
     result = given.result,
     message = given.message,

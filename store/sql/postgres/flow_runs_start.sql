@@ -1,7 +1,7 @@
 -- Hot: in the transaction that applies an event. The unique index makes a second delivery no second run.
-INSERT INTO billhook.flow_runs (id, function, dedupe_key, event_id, state, due_at, created_at)
+INSERT INTO billhook.flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, inbox_sequence)
 SELECT
-    unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), 'queued', unnest($5::timestamptz[]),
-    unnest($6::timestamptz[])
+    unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), 'queued', unnest($5::timestamptz[]), $6,
+    (SELECT coalesce(max(sequence), 0) FROM billhook.inbox)
 ON CONFLICT (function, dedupe_key) DO NOTHING
 RETURNING id

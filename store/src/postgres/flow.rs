@@ -1,6 +1,7 @@
 //! Runs of durable functions. What each operation does stands at [`crate::Store`] and [`crate::Transaction`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
@@ -10,22 +11,20 @@ use tokio_postgres::Row;
 use super::encode::Array;
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
-use super::{Parameters, PostgresStore, column, limit, statements};
-use crate::{ClaimedRun, FlowEvent, FlowRun, NewFlowRun, RunCommit, RunNext, StepRecord, StoreError};
+use super::{Parameters, PostgresStore, column, limit, publish, statements};
+use crate::flow::{LOOKBACK_MAX, SEQUENCE_SLACK, event_names};
+use crate::{
+    ClaimedRun, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord, StoreError,
+    WaitMatcher,
+};
 
 impl PostgresStore {
     /// See [`crate::Store::claim_flow_runs`].
     ///
     /// # Errors
     /// When the database is away or too slow.
-    pub async fn claim_flow_runs(
-        &self,
-        holder: &str,
-        functions: &[String],
-        now: Timestamp,
-        lease_until: Timestamp,
-        limit_runs: usize,
-    ) -> Result<Vec<ClaimedRun>, StoreError> {
+    pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
+        let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, over } = claim;
         let parameters: Parameters<'_> = &[&holder, &now, &lease_until, &limit(limit_runs), &functions];
         let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
         let mut runs = rows.iter().map(claimed).collect::<Result<Vec<ClaimedRun>, StoreError>>()?;
@@ -33,7 +32,12 @@ impl PostgresStore {
         if ids.is_empty() {
             return Ok(runs);
         }
-        // Nobody else writes what is recorded of runs that are held.
+        let has_waited = |row: &Row| column::<bool>(row, 12);
+        if rows.iter().map(has_waited).collect::<Result<Vec<bool>, StoreError>>()?.contains(&true) {
+            let parameters: Parameters<'_> = &[&ids, &now, &over];
+            self.execute(Patience::Answer, "ending waits", statements::FLOW_WAITS_OVER, parameters).await?;
+        }
+        // Nobody else changes what is recorded of runs that are held; what comes for them is read at the next claim.
         let mut memos: HashMap<String, Vec<(StepKey, String)>> = HashMap::new();
         for row in self.query(Patience::Answer, "reading steps", statements::FLOW_STEPS_READ, &[&ids]).await? {
             memos.entry(column(&row, 0)?).or_default().push(memo(&row)?);
@@ -46,9 +50,14 @@ impl PostgresStore {
     ///
     /// # Errors
     /// When the database is away or too slow, or when it collided with another transaction.
-    pub async fn commit_flow_runs(&self, commits: Vec<RunCommit>, now: Timestamp) -> Result<Vec<bool>, StoreError> {
+    pub async fn commit_flow_runs(
+        &self,
+        commits: Vec<RunCommit>,
+        matcher: Arc<dyn WaitMatcher>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
-        match commit(&mut transaction, &commits, now).await {
+        match commit(&mut transaction, &commits, &*matcher, now).await {
             Ok(written) => {
                 transaction.commit().await?;
                 Ok(written)
@@ -58,6 +67,70 @@ impl PostgresStore {
                 Err(error)
             }
         }
+    }
+
+    /// See [`crate::Store::release_flow_runs`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn release_flow_runs(&self, runs: &[(String, i64)], now: Timestamp) -> Result<(), StoreError> {
+        let ids = Array::text(runs.iter().map(|(id, _)| Some(id.as_str())));
+        let tokens = Array::bigint(runs.iter().map(|(_, token)| Some(*token)));
+        let parameters: Parameters<'_> = &[&ids, &tokens, &now];
+        self.execute(Patience::Answer, "giving runs back", statements::FLOW_RUNS_RELEASE, parameters).await?;
+        Ok(())
+    }
+
+    /// See [`crate::Store::flow_lookback`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn flow_lookback(&self, lookback: &Lookback) -> Result<Seen, StoreError> {
+        let Lookback { run, name, event_type, since } = lookback;
+        let parameters: Parameters<'_> = &[name, since, &limit(LOOKBACK_MAX)];
+        let operation = "looking for earlier events";
+        let rows = self.query(Patience::Answer, operation, statements::FLOW_LOOKBACK_EVENTS, parameters).await?;
+        let events = rows.iter().map(|row| event_at(row, 0)).collect::<Result<Vec<FlowEvent>, StoreError>>()?;
+        let Some(event_type) = event_type else { return Ok(Seen { events, deliveries: Vec::new() }) };
+        let parameters: Parameters<'_> = &[run, &SEQUENCE_SLACK, event_type, since, &limit(LOOKBACK_MAX)];
+        let rows = self.query(Patience::Answer, operation, statements::FLOW_LOOKBACK_DELIVERIES, parameters).await?;
+        let deliveries = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<Vec<u8>>, StoreError>>()?;
+        Ok(Seen { events, deliveries })
+    }
+
+    /// See [`crate::Store::due_flow_events`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn due_flow_events(
+        &self,
+        now: Timestamp,
+        limit_events: usize,
+    ) -> Result<(Vec<FlowEvent>, Option<Timestamp>), StoreError> {
+        let operation = "looking for scheduled events";
+        let parameters: Parameters<'_> = &[&limit(limit_events)];
+        let rows = self.query(Patience::Answer, operation, statements::FLOW_EVENTS_DUE, parameters).await?;
+        let mut due = Vec::new();
+        for row in &rows {
+            let at: Timestamp = column(row, 5)?;
+            if at > now {
+                return Ok((due, Some(at)));
+            }
+            due.push(event_at(row, 0)?);
+        }
+        Ok((due, None))
+    }
+
+    /// See [`crate::Store::cancel_flow_event`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn cancel_flow_event(&self, key: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let parameters: Parameters<'_> = &[&key, &now];
+        let changed = self
+            .execute(Patience::Answer, "calling off a scheduled event", statements::FLOW_EVENTS_CANCEL, parameters)
+            .await?;
+        Ok(changed > 0)
     }
 
     /// See [`crate::Store::renew_flow_runs`].
@@ -105,39 +178,13 @@ impl PostgresStore {
     }
 }
 
-/// See [`crate::Transaction::start_flow_runs`].
-pub(super) async fn start(
-    transaction: &mut PostgresTransaction,
-    runs: &[NewFlowRun],
-    now: Timestamp,
-) -> Result<Vec<bool>, StoreError> {
-    let events: BTreeMap<&str, &FlowEvent> = runs.iter().map(|run| (run.event.id.as_str(), &run.event)).collect();
-    let text = |field: fn(&FlowEvent) -> &String| Array::text(events.values().map(|event| Some(field(event).as_str())));
-    let (ids, names, data) = (text(|event| &event.id), text(|event| &event.name), text(|event| &event.data));
-    let times = Array::timestamps(events.values().map(|event| event.ts));
-    let received = Array::timestamps(events.values().map(|_| now));
-    let parameters: Parameters<'_> = &[&ids, &names, &data, &times, &received];
-    transaction.execute("writing events", statements::FLOW_EVENTS_INSERT, parameters).await?;
-
-    // Sorted for the order of locks in the unique index.
-    let mut sorted: Vec<&NewFlowRun> = runs.iter().collect();
-    sorted.sort_by_key(|run| (&run.function, &run.dedupe_key));
-    let text = |field: fn(&NewFlowRun) -> &String| Array::text(sorted.iter().map(|run| Some(field(run).as_str())));
-    let (ids, functions) = (text(|run| &run.id), text(|run| &run.function));
-    let (keys, events) = (text(|run| &run.dedupe_key), text(|run| &run.event.id));
-    let due = Array::timestamps(sorted.iter().map(|run| run.due_at));
-    let created = Array::timestamps(sorted.iter().map(|_| now));
-    let parameters: Parameters<'_> = &[&ids, &functions, &keys, &events, &due, &created];
-    let rows = transaction.query("starting runs", statements::FLOW_RUNS_START, parameters).await?;
-    let started = rows.iter().map(|row| column(row, 0)).collect::<Result<HashSet<String>, StoreError>>()?;
-    Ok(runs.iter().map(|run| started.contains(&run.id)).collect())
-}
-
 async fn commit(
     transaction: &mut PostgresTransaction,
     commits: &[RunCommit],
+    matcher: &dyn WaitMatcher,
     now: Timestamp,
 ) -> Result<Vec<bool>, StoreError> {
+    let paths = publish::attend(transaction, &event_names(commits)).await?;
     let held: BTreeSet<(&str, i64)> = commits.iter().map(|one| (one.run.as_str(), one.token)).collect();
     let ids = Array::text(held.iter().map(|(id, _)| Some(*id)));
     let tokens = Array::bigint(held.iter().map(|(_, token)| Some(*token)));
@@ -154,6 +201,16 @@ async fn commit(
         next.extend(one.next.as_ref().map(|next| (one.run.as_str(), next)));
     }
     record(transaction, &records, now).await?;
+    let mine: Vec<&RunCommit> = commits.iter().filter(|one| is_written(one)).collect();
+    publish::register(transaction, &mine.iter().flat_map(|one| &one.waits).collect::<Vec<_>>()).await?;
+    let publications: Vec<Publication> = mine.iter().flat_map(|one| one.publications.iter().cloned()).collect();
+    if !publications.is_empty() {
+        publish::publish(transaction, &publications, &paths, matcher, now).await?;
+    }
+    let got_on: Vec<&str> = mine.iter().filter(|one| one.got_on).map(|one| one.run.as_str()).collect();
+    if !got_on.is_empty() {
+        transaction.execute("noting that runs got on", statements::FLOW_RUNS_GOT_ON, &[&got_on]).await?;
+    }
     advance(transaction, &next, now).await?;
     Ok(commits.iter().map(is_written).collect())
 }
@@ -192,25 +249,42 @@ async fn advance(
     let messages = Array::text(next.values().map(|next| next.message.as_deref()));
     let parameters: Parameters<'_> = &[&runs, &states, &due, &failures, &results, &messages, &now];
     transaction.execute("moving runs on", statements::FLOW_RUNS_NEXT, parameters).await?;
+    let over: Vec<&str> = next.iter().filter(|(_, next)| next.state.is_over()).map(|(run, _)| *run).collect();
+    if !over.is_empty() {
+        transaction.execute("forgetting waits", statements::FLOW_WAITS_FORGET, &[&over]).await?;
+    }
     Ok(())
 }
 
-fn small(number: u32) -> i32 {
+pub(super) fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn unsigned(number: i32) -> u32 {
+pub(super) fn unsigned(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
+/// An event whose five columns begin at `first`.
+pub(super) fn event_at(row: &Row, first: usize) -> Result<FlowEvent, StoreError> {
+    Ok(FlowEvent {
+        key: column(row, first)?,
+        id: column(row, first + 1)?,
+        name: column(row, first + 2)?,
+        data: column(row, first + 3)?,
+        ts: column(row, first + 4)?,
+    })
+}
+
 fn claimed(row: &Row) -> Result<ClaimedRun, StoreError> {
-    let event = FlowEvent { id: column(row, 4)?, name: column(row, 5)?, data: column(row, 6)?, ts: column(row, 7)? };
     Ok(ClaimedRun {
         id: column(row, 0)?,
         function: column(row, 1)?,
         token: column(row, 2)?,
         failures: unsigned(column(row, 3)?),
-        event,
+        crashes: unsigned(column(row, 4)?),
+        is_first: column(row, 5)?,
+        created_at: column(row, 6)?,
+        event: event_at(row, 7)?,
         memos: Vec::new(),
     })
 }
@@ -223,7 +297,7 @@ fn run(row: &Row) -> Result<FlowRun, StoreError> {
     Ok(FlowRun {
         id: column(row, 0)?,
         function: column(row, 1)?,
-        event_id: column(row, 2)?,
+        event_key: column(row, 2)?,
         state: RunState::from_name(column(row, 3)?)
             .ok_or_else(|| StoreError::Corrupt("billhook.flow_runs holds an unknown state".to_owned()))?,
         due_at: column(row, 4)?,

@@ -17,6 +17,7 @@ mod inbox;
 mod links;
 mod migrations;
 mod names;
+mod publish;
 mod row_parameters;
 mod rows;
 mod runs;

@@ -12,10 +12,10 @@ use super::row_parameters::{RowParameters, are_in_raw, check_shape};
 use super::rows::version;
 use super::session::{Parameters, Patience, Session};
 use super::table_sql::{Statement, asks_for_tombstones};
-use super::{Shared, column, drift, flow, segments, statements};
+use super::{Shared, column, drift, publish, segments, statements};
 use crate::{
-    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, NewFlowRun, QuarantineEntry, RowState, StoreError,
-    StoredDelivery, Tombstone, Transaction,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, EventName, Guard, Publication, Published, QuarantineEntry,
+    RowState, StoreError, StoredDelivery, Tombstone, Transaction, WaitMatcher,
 };
 
 /// The lock timeout lets an application's `LOCK TABLE` delay the applier but never hang it: the batch is tried again.
@@ -290,8 +290,22 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
-    async fn start_flow_runs(&mut self, runs: &[NewFlowRun], now: jiff::Timestamp) -> Result<Vec<bool>, StoreError> {
-        flow::start(self, runs, now).await
+    async fn attend(&mut self, names: &[EventName]) -> Result<Vec<(String, String)>, StoreError> {
+        publish::attend(self, names).await
+    }
+
+    async fn publish(
+        &mut self,
+        publications: &[Publication],
+        paths: &[(String, String)],
+        matcher: &dyn WaitMatcher,
+        now: jiff::Timestamp,
+    ) -> Result<Vec<Published>, StoreError> {
+        publish::publish(self, publications, paths, matcher, now).await
+    }
+
+    async fn take_flow_events(&mut self, keys: &[String], now: jiff::Timestamp) -> Result<Vec<String>, StoreError> {
+        publish::take(self, keys, now).await
     }
 
     async fn unmark_dirty(&mut self, marks: &[DirtyMark]) -> Result<(), StoreError> {

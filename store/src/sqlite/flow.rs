@@ -1,5 +1,7 @@
 //! Runs of durable functions. The writer is alone, so a lease that is looked at stays as it is until the commit.
 
+use std::sync::Arc;
+
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
@@ -8,28 +10,89 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 use super::inbox::whole;
 use super::job::Kind;
-use super::{SqliteStore, times};
-use crate::{ClaimedRun, FlowEvent, FlowRun, NewFlowRun, RunCommit, RunNext, StepRecord, StoreError};
+use super::{SqliteStore, publish, times};
+use crate::flow::{LOOKBACK_MAX, SEQUENCE_SLACK};
+use crate::{
+    ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord,
+    StoreError, WaitMatcher,
+};
 
 impl SqliteStore {
     /// See [`crate::Store::claim_flow_runs`].
-    pub async fn claim_flow_runs(
-        &self,
-        holder: &str,
-        functions: &[String],
-        now: Timestamp,
-        lease_until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<ClaimedRun>, StoreError> {
-        let (holder, functions) = (holder.to_owned(), functions.to_vec());
-        let take = move |connection: &Connection| claim(connection, &holder, &functions, now, lease_until, limit);
-        self.write(Kind::Upkeep, 0, "claiming runs", take).await
+    pub async fn claim_flow_runs(&self, request: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
+        self.write(Kind::Upkeep, 0, "claiming runs", move |connection: &Connection| claim(connection, &request)).await
     }
 
     /// See [`crate::Store::commit_flow_runs`].
-    pub async fn commit_flow_runs(&self, commits: Vec<RunCommit>, now: Timestamp) -> Result<Vec<bool>, StoreError> {
-        let write = move |connection: &Connection| commits.iter().map(|one| commit(connection, one, now)).collect();
+    pub async fn commit_flow_runs(
+        &self,
+        commits: Vec<RunCommit>,
+        matcher: Arc<dyn WaitMatcher>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        let write =
+            move |connection: &Connection| commits.iter().map(|one| commit(connection, one, &*matcher, now)).collect();
         self.write(Kind::Apply, 0, "recording what runs did", write).await
+    }
+
+    /// See [`crate::Store::release_flow_runs`].
+    pub async fn release_flow_runs(&self, runs: &[(String, i64)], now: Timestamp) -> Result<(), StoreError> {
+        let runs = runs.to_vec();
+        let release = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(
+                "UPDATE billhook_flow_runs SET state = 'queued', due_at = ?3, holder = NULL, is_nudged = FALSE \
+                 WHERE id = ?1 AND token = ?2 AND state = 'running'",
+            )?;
+            let now = times::precise(now);
+            runs.iter().try_for_each(|(id, token)| statement.execute(params![id, token, now]).map(drop))
+        };
+        self.write(Kind::Upkeep, 0, "giving runs back", release).await
+    }
+
+    /// See [`crate::Store::flow_lookback`].
+    pub async fn flow_lookback(&self, lookback: &Lookback) -> Result<Seen, StoreError> {
+        let lookback = lookback.clone();
+        self.read("looking for earlier events", move |connection| seen(connection, &lookback)).await
+    }
+
+    /// See [`crate::Store::due_flow_events`].
+    pub async fn due_flow_events(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<FlowEvent>, Option<Timestamp>), StoreError> {
+        self.read("looking for scheduled events", move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT key, id, name, data, ts, scheduled_at FROM billhook_flow_events \
+                 WHERE scheduled_at IS NOT NULL ORDER BY scheduled_at, key LIMIT ?1",
+            )?;
+            let mut rows = statement.query([whole(limit)])?;
+            let mut due = Vec::new();
+            while let Some(row) = rows.next()? {
+                let at = times::read(row, 5)?;
+                if at > now {
+                    return Ok((due, Some(at)));
+                }
+                due.push(event_at(row, 0)?);
+            }
+            Ok((due, None))
+        })
+        .await
+    }
+
+    /// See [`crate::Store::cancel_flow_event`].
+    pub async fn cancel_flow_event(&self, key: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let key = key.to_owned();
+        let cancel = move |connection: &Connection| {
+            let changed = connection
+                .prepare_cached(
+                    "UPDATE billhook_flow_events SET scheduled_at = NULL, cancelled_at = ?2 \
+                     WHERE key = ?1 AND scheduled_at > ?2",
+                )?
+                .execute(params![key, times::precise(now)])?;
+            Ok(changed > 0)
+        };
+        self.write(Kind::Upkeep, 0, "calling off a scheduled event", cancel).await
     }
 
     /// See [`crate::Store::renew_flow_runs`].
@@ -59,7 +122,7 @@ impl SqliteStore {
         self.read("reading a run", move |connection| {
             connection
                 .prepare_cached(
-                    "SELECT id, function, event_id, state, due_at, failures, created_at, started_at, ended_at, result, message \
+                    "SELECT id, function, event_key, state, due_at, failures, created_at, started_at, ended_at, result, message \
                      FROM billhook_flow_runs WHERE id = ?1",
                 )?
                 .query_row([id], run)
@@ -75,52 +138,55 @@ impl SqliteStore {
     }
 }
 
-/// See [`crate::Transaction::start_flow_runs`].
-pub(super) fn start(connection: &Connection, runs: &[NewFlowRun], now: Timestamp) -> rusqlite::Result<Vec<bool>> {
-    let mut event = connection.prepare_cached(
-        "INSERT INTO billhook_flow_events (id, name, data, ts, received_at) VALUES (?1, ?2, ?3, ?4, ?5) \
-         ON CONFLICT (id) DO NOTHING",
-    )?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_id, state, due_at, created_at) \
-         VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6) ON CONFLICT (function, dedupe_key) DO NOTHING",
-    )?;
-    let now = times::precise(now);
-    let mut start = |run: &NewFlowRun| {
-        let FlowEvent { id, name, data, ts } = &run.event;
-        event.execute(params![id, name, data, times::precise(*ts), now])?;
-        let due_at = times::precise(run.due_at);
-        Ok(insert.execute(params![run.id, run.function, run.dedupe_key, id, due_at, now])? == 1)
-    };
-    runs.iter().map(&mut start).collect()
-}
-
-fn claim(
-    connection: &Connection,
-    holder: &str,
-    functions: &[String],
-    now: Timestamp,
-    lease_until: Timestamp,
-    limit: usize,
-) -> rusqlite::Result<Vec<ClaimedRun>> {
-    let names = serde_json::Value::from(functions).to_string();
+fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<ClaimedRun>> {
+    let FlowClaim { holder, functions, now, lease_until, limit, over } = request;
+    let names = serde_json::Value::from(functions.as_slice()).to_string();
     let mut due = connection.prepare_cached(
-        "SELECT run.id, run.function, run.token + 1, run.failures, event.id, event.name, event.data, event.ts \
-         FROM billhook_flow_runs AS run JOIN billhook_flow_events AS event ON event.id = run.event_id \
+        "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
+         run.started_at IS NULL, run.created_at, event.key, event.id, event.name, event.data, event.ts, run.state = 'waiting' \
+         FROM billhook_flow_runs AS run JOIN billhook_flow_events AS event ON event.key = run.event_key \
          WHERE run.due_at <= ?1 AND run.function IN (SELECT value FROM json_each(?2)) \
          ORDER BY run.due_at, run.id LIMIT ?3",
     )?;
-    let mut runs: Vec<ClaimedRun> =
-        due.query_map(params![times::precise(now), names, whole(limit)], claimed)?.collect::<rusqlite::Result<_>>()?;
+    let mut runs: Vec<(ClaimedRun, bool)> = due
+        .query_map(params![times::precise(*now), names, whole(*limit)], |row| Ok((claimed(row)?, row.get(12)?)))?
+        .collect::<rusqlite::Result<_>>()?;
     let mut take = connection.prepare_cached(
-        "UPDATE billhook_flow_runs SET token = ?2, holder = ?3, state = 'running', due_at = ?4, \
-         started_at = coalesce(started_at, ?5) WHERE id = ?1",
+        "UPDATE billhook_flow_runs SET token = ?2, holder = ?3, state = 'running', due_at = ?4, crashes = ?5, \
+         started_at = coalesce(started_at, ?6), is_nudged = FALSE WHERE id = ?1",
     )?;
-    for run in &mut runs {
-        take.execute(params![run.id, run.token, holder, times::precise(lease_until), times::precise(now)])?;
+    let (lease_until, at) = (times::precise(*lease_until), times::precise(*now));
+    for (run, has_waited) in &mut runs {
+        take.execute(params![run.id, run.token, holder, lease_until, run.crashes, at])?;
+        if *has_waited {
+            publish::end_of_time(connection, &run.id, over, *now)?;
+        }
         run.memos = steps(connection, &run.id)?;
     }
-    Ok(runs)
+    Ok(runs.into_iter().map(|(run, _)| run).collect())
+}
+
+fn seen(connection: &Connection, lookback: &Lookback) -> rusqlite::Result<Seen> {
+    let Lookback { run, name, event_type, since } = lookback;
+    let since = times::precise(*since);
+    let events = connection
+        .prepare_cached(
+            "SELECT key, id, name, data, ts FROM billhook_flow_events \
+             WHERE name = ?1 AND received_at >= ?2 AND scheduled_at IS NULL AND cancelled_at IS NULL \
+             ORDER BY received_at, key LIMIT ?3",
+        )?
+        .query_map(params![name, since, whole(LOOKBACK_MAX)], |row| event_at(row, 0))?
+        .collect::<rusqlite::Result<Vec<FlowEvent>>>()?;
+    let Some(event_type) = event_type else { return Ok(Seen { events, deliveries: Vec::new() }) };
+    let deliveries = connection
+        .prepare_cached(
+            "SELECT raw FROM billhook_inbox \
+             WHERE sequence > (SELECT inbox_sequence FROM billhook_flow_runs WHERE id = ?1) - ?2 AND event_type = ?3 \
+             AND received_at >= ?4 ORDER BY sequence LIMIT ?5",
+        )?
+        .query_map(params![run, SEQUENCE_SLACK, event_type, since, whole(LOOKBACK_MAX)], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<Vec<u8>>>>()?;
+    Ok(Seen { events, deliveries })
 }
 
 fn steps(connection: &Connection, run: &str) -> rusqlite::Result<Vec<(StepKey, String)>> {
@@ -132,7 +198,12 @@ fn steps(connection: &Connection, run: &str) -> rusqlite::Result<Vec<(StepKey, S
         .collect()
 }
 
-fn commit(connection: &Connection, commit: &RunCommit, now: Timestamp) -> rusqlite::Result<bool> {
+fn commit(
+    connection: &Connection,
+    commit: &RunCommit,
+    matcher: &dyn WaitMatcher,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
     let is_held = connection
         .prepare_cached("SELECT 1 FROM billhook_flow_runs WHERE id = ?1 AND token = ?2 AND state = 'running'")?
         .exists(params![commit.run, commit.token])?;
@@ -144,28 +215,45 @@ fn commit(connection: &Connection, commit: &RunCommit, now: Timestamp) -> rusqli
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (run, step, occurrence) DO UPDATE SET \
          memo = excluded.memo, is_final = excluded.is_final, recorded_at = excluded.recorded_at WHERE NOT stored.is_final",
     )?;
-    let now = times::precise(now);
+    let at = times::precise(now);
     for StepRecord { key, memo, is_final } in &commit.records {
-        record.execute(params![commit.run, key.id, key.occurrence, memo, is_final, now])?;
+        record.execute(params![commit.run, key.id, key.occurrence, memo, is_final, at])?;
     }
-    if let Some(RunNext { state, due_at, failures, result, message }) = &commit.next {
-        let ended_at = state.is_over().then_some(&now);
-        connection
-            .prepare_cached(
-                "UPDATE billhook_flow_runs SET state = ?2, due_at = ?3, holder = NULL, failures = ?4, result = ?5, \
-                 message = ?6, ended_at = ?7 WHERE id = ?1",
-            )?
-            .execute(params![
-                commit.run,
-                state.name(),
-                due_at.map(times::precise),
-                failures,
-                result,
-                message,
-                ended_at
-            ])?;
+    commit.waits.iter().try_for_each(|wait| publish::register(connection, wait))?;
+    if !commit.publications.is_empty() {
+        let names: Vec<EventName> = commit.publications.iter().flat_map(Publication::names).collect();
+        let paths = publish::attend(connection, &names)?;
+        publish::publish(connection, &commit.publications, &paths, matcher, now)?;
+    }
+    if commit.got_on {
+        connection.prepare_cached("UPDATE billhook_flow_runs SET crashes = 0 WHERE id = ?1")?.execute([&commit.run])?;
+    }
+    if let Some(next) = &commit.next {
+        advance(connection, &commit.run, next, &at)?;
     }
     Ok(true)
+}
+
+fn advance(connection: &Connection, run: &str, next: &RunNext, now: &str) -> rusqlite::Result<()> {
+    let RunNext { state, due_at, failures, result, message } = next;
+    // What came meanwhile is no reason to rest; after a failure, whose number grows, it is.
+    let goes_on = *state == RunState::Waiting
+        && connection
+            .prepare_cached("SELECT 1 FROM billhook_flow_runs WHERE id = ?1 AND is_nudged AND failures = ?2")?
+            .exists(params![run, failures])?;
+    let state = if goes_on { RunState::Queued } else { *state };
+    let due_at = if goes_on { Some(now.to_owned()) } else { due_at.map(times::precise) };
+    let ended_at = state.is_over().then_some(now);
+    connection
+        .prepare_cached(
+            "UPDATE billhook_flow_runs SET state = ?2, due_at = ?3, holder = NULL, failures = ?4, result = ?5, \
+             message = ?6, ended_at = ?7, crashes = 0, is_nudged = FALSE WHERE id = ?1",
+        )?
+        .execute(params![run, state.name(), due_at, failures, result, message, ended_at])?;
+    if state.is_over() {
+        publish::forget(connection, run)?;
+    }
+    Ok(())
 }
 
 fn renew(connection: &Connection, runs: &[(String, i64)], lease_until: Timestamp) -> rusqlite::Result<Vec<String>> {
@@ -182,14 +270,27 @@ fn renew(connection: &Connection, runs: &[(String, i64)], lease_until: Timestamp
     Ok(renewed)
 }
 
+/// An event whose five columns begin at `first`.
+pub(super) fn event_at(row: &Row<'_>, first: usize) -> rusqlite::Result<FlowEvent> {
+    Ok(FlowEvent {
+        key: row.get(first)?,
+        id: row.get(first + 1)?,
+        name: row.get(first + 2)?,
+        data: row.get(first + 3)?,
+        ts: times::read(row, first + 4)?,
+    })
+}
+
 fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
-    let event = FlowEvent { id: row.get(4)?, name: row.get(5)?, data: row.get(6)?, ts: times::read(row, 7)? };
     Ok(ClaimedRun {
         id: row.get(0)?,
         function: row.get(1)?,
         token: row.get(2)?,
         failures: row.get(3)?,
-        event,
+        crashes: row.get(4)?,
+        is_first: row.get(5)?,
+        created_at: times::read(row, 6)?,
+        event: event_at(row, 7)?,
         memos: Vec::new(),
     })
 }
@@ -199,7 +300,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<FlowRun> {
     Ok(FlowRun {
         id: row.get(0)?,
         function: row.get(1)?,
-        event_id: row.get(2)?,
+        event_key: row.get(2)?,
         state: RunState::from_name(row.get_ref(3)?.as_str()?).ok_or_else(unknown)?,
         due_at: times::read_optional(row, 4)?,
         failures: row.get(5)?,

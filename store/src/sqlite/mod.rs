@@ -14,6 +14,7 @@ mod inbox;
 mod job;
 mod link;
 mod migrations;
+mod publish;
 mod readers;
 mod runs;
 mod segments;

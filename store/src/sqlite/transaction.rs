@@ -9,10 +9,10 @@ use rusqlite::Connection;
 
 use super::errors::refused;
 use super::statements::Statements;
-use super::{attention, children, drift, flow, history, inbox, link, segments, upsert};
+use super::{attention, children, drift, history, inbox, link, publish, segments, upsert};
 use crate::{
-    Advance, CompleteList, Contender, DirtyMark, DriftFind, Guard, NewFlowRun, QuarantineEntry, RowState, StoreError,
-    StoredDelivery, Tombstone, Transaction, Work,
+    Advance, CompleteList, Contender, DirtyMark, DriftFind, EventName, Guard, Publication, Published, QuarantineEntry,
+    RowState, StoreError, StoredDelivery, Tombstone, Transaction, WaitMatcher, Work,
 };
 
 /// An open write transaction of the writer thread.
@@ -130,8 +130,22 @@ impl Transaction for SqliteTransaction<'_> {
         attention::mark_dirty(self.connection, marks).map_err(refused("marking objects"))
     }
 
-    async fn start_flow_runs(&mut self, runs: &[NewFlowRun], now: jiff::Timestamp) -> Result<Vec<bool>, StoreError> {
-        flow::start(self.connection, runs, now).map_err(refused("starting runs"))
+    async fn attend(&mut self, names: &[EventName]) -> Result<Vec<(String, String)>, StoreError> {
+        publish::attend(self.connection, names).map_err(refused("looking for waits"))
+    }
+
+    async fn publish(
+        &mut self,
+        publications: &[Publication],
+        paths: &[(String, String)],
+        matcher: &dyn WaitMatcher,
+        now: jiff::Timestamp,
+    ) -> Result<Vec<Published>, StoreError> {
+        publish::publish(self.connection, publications, paths, matcher, now).map_err(refused("publishing events"))
+    }
+
+    async fn take_flow_events(&mut self, keys: &[String], now: jiff::Timestamp) -> Result<Vec<String>, StoreError> {
+        publish::take(self.connection, keys, now).map_err(refused("taking scheduled events"))
     }
 
     async fn unmark_dirty(&mut self, marks: &[DirtyMark]) -> Result<(), StoreError> {

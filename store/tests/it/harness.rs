@@ -10,8 +10,8 @@ use billhook_core::Secret;
 use billhook_core::row::Row;
 use billhook_core::table::{Orphans, Table};
 use billhook_store::{
-    Advance, CompleteList, Contender, Delivery, DirtyMark, DriftFind, Guard, Location, NewFlowRun, Options,
-    PostgresLocation, QuarantineEntry, Role, RowState, Store, StoreError, StoredDelivery, Tombstone, Transaction, Work,
+    Advance, CompleteList, Contender, Delivery, DirtyMark, DriftFind, Guard, Location, Options, PostgresLocation,
+    QuarantineEntry, Role, RowState, Store, StoreError, StoredDelivery, Tombstone, Transaction, Work,
 };
 use jiff::Timestamp;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
@@ -407,10 +407,6 @@ operation!(
 operation!(
     /// Marks objects.
     mark_dirty(marks: Vec<DirtyMark>) -> () = |transaction| transaction.mark_dirty(&marks)
-);
-operation!(
-    /// Starts runs.
-    start_flow_runs(runs: Vec<NewFlowRun>, now: Timestamp) -> Vec<bool> = |transaction| transaction.start_flow_runs(&runs, now)
 );
 operation!(
     /// Removes exactly these marks.

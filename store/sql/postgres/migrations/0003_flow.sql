@@ -1,11 +1,25 @@
 -- Events that started a run or ended a wait, as functions see them.
 CREATE TABLE billhook.flow_events (
-    id text COLLATE "C" PRIMARY KEY,
+    -- The id with where the event comes from: an id that a user chose never meets one of Stripe's.
+    key text COLLATE "C" PRIMARY KEY,
+    id text COLLATE "C" NOT NULL,
     name text COLLATE "C" NOT NULL,
     data text COMPRESSION lz4 NOT NULL,
     ts timestamptz NOT NULL,
-    received_at timestamptz NOT NULL
+    received_at timestamptz NOT NULL,
+    -- Until this time nobody has seen it; empty as soon as it has started and ended what it was meant for.
+    scheduled_at timestamptz,
+    -- Of the scheduled events of one name only one has this key.
+    schedule_key text COLLATE "C",
+    cancelled_at timestamptz,
+    duplicates integer NOT NULL DEFAULT 0
 )
+---
+CREATE INDEX flow_events_name_idx ON billhook.flow_events (name, received_at)
+---
+CREATE INDEX flow_events_scheduled_idx ON billhook.flow_events (scheduled_at) WHERE scheduled_at IS NOT NULL
+---
+CREATE UNIQUE INDEX flow_events_schedule_key_idx ON billhook.flow_events (name, schedule_key) WHERE scheduled_at IS NOT NULL
 ---
 -- Executions of functions. due_at is when a run may be claimed; while somebody holds it, the end of the lease; empty when the run is
 -- over or parked. One column and one index for queue, timers and orphans.
@@ -13,13 +27,19 @@ CREATE TABLE billhook.flow_runs (
     id text COLLATE "C" PRIMARY KEY,
     function text COLLATE "C" NOT NULL,
     dedupe_key text COLLATE "C" NOT NULL,
-    event_id text COLLATE "C" NOT NULL,
+    event_key text COLLATE "C" NOT NULL,
     state text COLLATE "C" NOT NULL
         CHECK (state IN ('queued', 'running', 'waiting', 'parked', 'succeeded', 'failed', 'cancelled', 'expired')),
     due_at timestamptz,
     token bigint NOT NULL DEFAULT 0,
     holder text COLLATE "C",
     failures integer NOT NULL DEFAULT 0,
+    -- Workers that died while they had it, since it last got on.
+    crashes integer NOT NULL DEFAULT 0,
+    -- Something it waits for came while it was executed: it does not rest when it is given back.
+    is_nudged boolean NOT NULL DEFAULT false,
+    -- The newest delivery when it began: what it waits for cannot stand long before.
+    inbox_sequence bigint NOT NULL,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     ended_at timestamptz,
@@ -44,3 +64,20 @@ CREATE TABLE billhook.flow_steps (
     recorded_at timestamptz NOT NULL,
     PRIMARY KEY (run, step, occurrence)
 )
+---
+-- What ends a wait or calls off a run. path and value are the part of the condition that an index can look up, both empty when there
+-- is none; expression is the whole of it.
+CREATE TABLE billhook.flow_waits (
+    run text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('event', 'cancel')),
+    step text COLLATE "C" NOT NULL,
+    occurrence integer NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    path text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    expression text COLLATE "C" NOT NULL,
+    until timestamptz,
+    PRIMARY KEY (run, kind, step, occurrence)
+)
+---
+CREATE INDEX flow_waits_name_idx ON billhook.flow_waits (name, path, value)

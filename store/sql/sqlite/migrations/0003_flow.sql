@@ -1,11 +1,26 @@
 -- Events that started a run or ended a wait, as functions see them.
 CREATE TABLE billhook_flow_events (
-    id          TEXT     NOT NULL PRIMARY KEY,
-    name        TEXT     NOT NULL,
-    data        TEXT     NOT NULL,
-    ts          DATETIME NOT NULL,
-    received_at DATETIME NOT NULL
+    -- The id with where the event comes from: an id that a user chose never meets one of Stripe's.
+    key          TEXT     NOT NULL PRIMARY KEY,
+    id           TEXT     NOT NULL,
+    name         TEXT     NOT NULL,
+    data         TEXT     NOT NULL,
+    ts           DATETIME NOT NULL,
+    received_at  DATETIME NOT NULL,
+    -- Until this time nobody has seen it; empty as soon as it has started and ended what it was meant for.
+    scheduled_at DATETIME,
+    -- Of the scheduled events of one name only one has this key.
+    schedule_key TEXT,
+    cancelled_at DATETIME,
+    duplicates   INTEGER  NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+
+CREATE INDEX billhook_flow_events_name_idx ON billhook_flow_events (name, received_at);
+
+CREATE INDEX billhook_flow_events_scheduled_idx ON billhook_flow_events (scheduled_at) WHERE scheduled_at IS NOT NULL;
+
+CREATE UNIQUE INDEX billhook_flow_events_schedule_key_idx
+    ON billhook_flow_events (name, schedule_key) WHERE scheduled_at IS NOT NULL;
 
 -- Executions of functions. due_at is when a run may be claimed; while somebody holds it, the end of the lease; empty when the run is
 -- over or parked. One column and one index for queue, timers and orphans.
@@ -13,13 +28,19 @@ CREATE TABLE billhook_flow_runs (
     id         TEXT     NOT NULL PRIMARY KEY,
     function   TEXT     NOT NULL,
     dedupe_key TEXT     NOT NULL,
-    event_id   TEXT     NOT NULL,
+    event_key  TEXT     NOT NULL,
     state      TEXT     NOT NULL
         CHECK (state IN ('queued', 'running', 'waiting', 'parked', 'succeeded', 'failed', 'cancelled', 'expired')),
     due_at     DATETIME,
     token      BIGINT   NOT NULL DEFAULT 0,
     holder     TEXT,
     failures   INTEGER  NOT NULL DEFAULT 0,
+    -- Workers that died while they had it, since it last got on.
+    crashes    INTEGER  NOT NULL DEFAULT 0,
+    -- Something it waits for came while it was executed: it does not rest when it is given back.
+    is_nudged  BOOLEAN  NOT NULL DEFAULT FALSE,
+    -- The newest delivery when it began: what it waits for cannot stand long before.
+    inbox_sequence BIGINT NOT NULL,
     created_at DATETIME NOT NULL,
     started_at DATETIME,
     ended_at   DATETIME,
@@ -44,3 +65,20 @@ CREATE TABLE billhook_flow_steps (
     recorded_at DATETIME NOT NULL,
     PRIMARY KEY (run, step, occurrence)
 ) WITHOUT ROWID;
+
+-- What ends a wait or calls off a run. path and value are the part of the condition that an index can look up, both empty when there
+-- is none; expression is the whole of it.
+CREATE TABLE billhook_flow_waits (
+    run        TEXT     NOT NULL,
+    kind       TEXT     NOT NULL CHECK (kind IN ('event', 'cancel')),
+    step       TEXT     NOT NULL,
+    occurrence INTEGER  NOT NULL,
+    name       TEXT     NOT NULL,
+    path       TEXT     NOT NULL,
+    value      TEXT     NOT NULL,
+    expression TEXT     NOT NULL,
+    until      DATETIME,
+    PRIMARY KEY (run, kind, step, occurrence)
+) WITHOUT ROWID;
+
+CREATE INDEX billhook_flow_waits_name_idx ON billhook_flow_waits (name, path, value);

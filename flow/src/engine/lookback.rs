@@ -1,0 +1,99 @@
+//! Events that were there before a run began to wait for them.
+//!
+//! A wait is registered first and looks back then; an event is written first and looks for waits then. Whatever the order, one of them
+//! sees the other. A worker that dies in between leaves the run to one that looks back again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use billhook_store::{
+    ClaimedRun, FlowEvent, Keep, Lookback, Publication, Seen, Store, StoreError, StoredWait, WaitMatcher,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::route::{Matcher, Publish, Source, stored};
+use crate::event::Event;
+use crate::names;
+
+/// How long an event that calls runs off counts for runs that start later: deliveries can be three days late.
+const EARLY_CANCEL: SignedDuration = SignedDuration::from_hours(4 * 24);
+
+/// Reads one of Stripe's events from its delivery, as functions see it.
+pub type ReadDelivery = fn(&[u8]) -> Option<Event>;
+
+/// Looks back for one run.
+pub(super) struct Back<'a> {
+    pub(super) store: &'a Store,
+    pub(super) read_delivery: Option<ReadDelivery>,
+    pub(super) run: &'a ClaimedRun,
+    pub(super) now: Timestamp,
+}
+
+impl Back<'_> {
+    /// Ends the waits for these names that earlier events end, except by `consumed` ones; returns whether any was.
+    pub(super) async fn events(&self, names: &[String], consumed: &HashSet<String>) -> Result<bool, StoreError> {
+        let since = self.run.created_at;
+        let mut found = Vec::new();
+        for name in names {
+            let event_type = self.read_delivery.and_then(|_| names::stripe_type(name));
+            let seen = self.seen(name, event_type, since).await?;
+            found.extend(self.all(seen));
+        }
+        found.retain(|event| !consumed.contains(&event.id));
+        let published = self.publish(found).await?;
+        Ok(published.iter().any(|one| !one.woken.is_empty()))
+    }
+
+    /// Calls the run off if an event that does so came before it; returns whether it is.
+    pub(super) async fn cancels(&self, names: impl Iterator<Item = &str>) -> Result<bool, StoreError> {
+        let since = self.run.created_at.saturating_sub(EARLY_CANCEL).unwrap_or(Timestamp::MIN);
+        let mut found = Vec::new();
+        for name in names.collect::<HashSet<&str>>() {
+            // The deliveries of these names are kept as events, since a function names them.
+            found.extend(self.seen(name, None, since).await?.events);
+        }
+        let published = self.publish(found).await?;
+        Ok(published.iter().any(|one| !one.cancelled.is_empty()))
+    }
+
+    async fn seen(&self, name: &str, event_type: Option<&str>, since: Timestamp) -> Result<Seen, StoreError> {
+        let (run, name) = (self.run.id.clone(), name.to_owned());
+        self.store.flow_lookback(&Lookback { run, name, event_type: event_type.map(str::to_owned), since }).await
+    }
+
+    fn all(&self, seen: Seen) -> Vec<FlowEvent> {
+        let read = |raw: &Vec<u8>| self.read_delivery.and_then(|read| read(raw));
+        let mut events = seen.events;
+        let known: HashSet<String> = events.iter().map(|event| event.key.clone()).collect();
+        let deliveries = seen.deliveries.iter().filter_map(read).map(|event| stored(&event, Source::Stripe));
+        events.extend(deliveries.filter(|event| !known.contains(&event.key)));
+        events
+    }
+
+    async fn publish(&self, events: Vec<FlowEvent>) -> Result<Vec<billhook_store::Published>, StoreError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let again = |event| Publication { event, keep: Keep::Already, runs: Vec::new() };
+        let publications = events.into_iter().map(again).collect();
+        let matcher = Arc::new(OnlyFor(self.run.id.clone()));
+        self.store.transact(Publish { publications, matcher, now: self.now }).await
+    }
+}
+
+/// Earlier events end the waits of the run that looked back and of no other, whose beginning they may precede.
+struct OnlyFor(String);
+
+impl WaitMatcher for OnlyFor {
+    fn value(&self, event: &FlowEvent, path: &str) -> Option<String> {
+        Matcher.value(event, path)
+    }
+
+    fn matches(&self, stored: &StoredWait, event: &FlowEvent) -> bool {
+        stored.wait.run == self.0 && Matcher.matches(stored, event)
+    }
+
+    fn memo(&self, event: Option<&FlowEvent>) -> String {
+        Matcher.memo(event)
+    }
+}

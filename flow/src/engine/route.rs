@@ -1,0 +1,204 @@
+//! From an event to what it starts, ends and calls off.
+
+use std::sync::Arc;
+
+use billhook_core::step::StepKey;
+use billhook_store::{
+    EventName, FlowEvent, FlowWait, Keep, NewFlowRun, Publication, Published, StoreError, StoredWait, Transaction,
+    WaitKind, WaitMatcher, Work,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::ulid;
+use crate::event::Event;
+use crate::exchange::Memo;
+use crate::expression::{Expression, Scope, at_path};
+use crate::function::Function;
+use crate::registry::Functions;
+
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Stripe. Its delivery is kept elsewhere.
+    Stripe,
+    /// The application, a run, or somebody with a key.
+    User,
+}
+
+impl Source {
+    /// What makes an event of this source one event.
+    pub fn key(self, id: &str) -> String {
+        match self {
+            Self::Stripe => format!("stripe/{id}"),
+            Self::User => format!("user/{id}"),
+        }
+    }
+}
+
+/// An event as databases hold it.
+pub(crate) fn stored(event: &Event, source: Source) -> FlowEvent {
+    let Event { id, name, data, ts } = event;
+    FlowEvent { key: source.key(id), id: id.clone(), name: name.clone(), data: data.to_string(), ts: *ts }
+}
+
+/// An event as expressions see it; data that cannot be read is null.
+pub(super) fn shown(event: &FlowEvent) -> Value {
+    let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
+    json!({ "id": event.id, "name": event.name, "data": data, "ts": event.ts.as_millisecond() })
+}
+
+/// What `event`, known by all of `names`, starts. It starts each function once, however often it is published. One of the user's own
+/// whose time lies in the future waits for it.
+pub fn publication<App>(
+    functions: &Functions<App>,
+    event: &Event,
+    source: Source,
+    names: &[String],
+    now: Timestamp,
+) -> Publication {
+    let event = stored(event, source);
+    if source == Source::User && event.ts > now {
+        let keep = Keep::Until(event.ts, None);
+        return Publication { event, keep, runs: Vec::new() };
+    }
+    let runs = runs(functions, &event, names, now);
+    let keep = match source {
+        Source::User => Keep::Always,
+        // A run that starts later has to find it.
+        Source::Stripe if functions.is_called_off_by(&event.name) => Keep::Always,
+        Source::Stripe => Keep::IfUsed,
+    };
+    Publication { event, keep, runs }
+}
+
+/// A scheduled event whose time has come.
+pub(super) fn due<App>(functions: &Functions<App>, event: FlowEvent, now: Timestamp) -> Publication {
+    let names = [event.name.clone()];
+    let runs = runs(functions, &event, &names, now);
+    Publication { event, keep: Keep::Already, runs }
+}
+
+fn runs<App>(functions: &Functions<App>, event: &FlowEvent, names: &[String], now: Timestamp) -> Vec<NewFlowRun> {
+    let mut started = functions.started_by(names).peekable();
+    if started.peek().is_none() {
+        return Vec::new();
+    }
+    let shown = shown(event);
+    let scope = Scope { event: &shown, other: None, now };
+    let meant = started.filter(|function| function.wants(names, &scope));
+    meant.map(|function| run(function, event, &shown, now)).collect()
+}
+
+fn run<App>(function: &Function<App>, event: &FlowEvent, shown: &Value, now: Timestamp) -> NewFlowRun {
+    let id = ulid(now);
+    let scope = Scope { event: shown, other: None, now };
+    let once = function.once().and_then(|expression| expression.key(&scope));
+    let cancels = function.cancels().iter().zip(1..).map(|(cancel, number)| {
+        let key = StepKey::new("", number);
+        wait(&id, WaitKind::Cancel, key, &cancel.event, cancel.condition.as_ref(), shown, now)
+    });
+    let cancels = cancels.collect();
+    let (function, dedupe_key) = (function.id().to_owned(), once.unwrap_or_else(|| event.key.clone()));
+    NewFlowRun { id, function, dedupe_key, due_at: now, cancels }
+}
+
+/// A wait of a run that `trigger` started, with what an index can look up.
+pub(super) fn wait(
+    run: &str,
+    kind: WaitKind,
+    key: StepKey,
+    name: &str,
+    condition: Option<&Expression>,
+    trigger: &Value,
+    now: Timestamp,
+) -> FlowWait {
+    let correlation = condition.and_then(|expression| expression.correlation(trigger, now));
+    let (path, value) = correlation.map(|correlation| (correlation.path, correlation.value)).unwrap_or_default();
+    let expression = condition.map(|expression| expression.source().to_owned()).unwrap_or_default();
+    FlowWait { run: run.to_owned(), kind, key, name: name.to_owned(), path, value, expression, until: None }
+}
+
+/// Publishes events in a transaction of its own.
+pub struct Publish {
+    /// The events.
+    pub publications: Vec<Publication>,
+    /// What decides about waits.
+    pub matcher: Arc<dyn WaitMatcher>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Publish {
+    /// One event.
+    pub fn one(publication: Publication, now: Timestamp) -> Self {
+        Self { publications: vec![publication], matcher: Arc::new(Matcher), now }
+    }
+}
+
+impl Work for Publish {
+    type Output = Vec<Published>;
+
+    async fn run<T: Transaction>(self, transaction: &mut T) -> Result<Vec<Published>, StoreError> {
+        let Self { publications, matcher, now } = self;
+        let names: Vec<EventName> = publications.iter().flat_map(Publication::names).collect();
+        let paths = transaction.attend(&names).await?;
+        transaction.publish(&publications, &paths, &*matcher, now).await
+    }
+}
+
+/// Publishes scheduled events whose time has come, those that nobody took before.
+pub(super) struct PublishDue {
+    pub(super) publications: Vec<Publication>,
+    pub(super) now: Timestamp,
+}
+
+impl Work for PublishDue {
+    type Output = u64;
+
+    async fn run<T: Transaction>(self, transaction: &mut T) -> Result<u64, StoreError> {
+        let Self { publications, now } = self;
+        let names: Vec<EventName> = publications.iter().flat_map(Publication::names).collect();
+        let paths = transaction.attend(&names).await?;
+        let keys: Vec<String> = publications.iter().map(|one| one.event.key.clone()).collect();
+        let taken = transaction.take_flow_events(&keys, now).await?;
+        let taken: Vec<Publication> = publications.into_iter().filter(|one| taken.contains(&one.event.key)).collect();
+        transaction.publish(&taken, &paths, &Matcher, now).await?;
+        Ok(taken.len() as u64)
+    }
+}
+
+/// Decides by the expressions of waits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Matcher;
+
+impl WaitMatcher for Matcher {
+    fn value(&self, event: &FlowEvent, path: &str) -> Option<String> {
+        at_path(&shown(event), path).map(str::to_owned)
+    }
+
+    fn matches(&self, stored: &StoredWait, event: &FlowEvent) -> bool {
+        let StoredWait { wait, trigger } = stored;
+        if event.key == trigger.key {
+            return false;
+        }
+        // Deliveries come in any order. What happened before the run's own event does not call it off.
+        if wait.kind == WaitKind::Cancel && event.ts < trigger.ts {
+            return false;
+        }
+        if wait.expression.is_empty() {
+            return true;
+        }
+        let Ok(expression) = Expression::parse(&wait.expression) else { return false };
+        let (trigger, event_shown) = (shown(trigger), shown(event));
+        expression.is_true(&Scope { event: &trigger, other: Some(&event_shown), now: event.ts })
+    }
+
+    fn memo(&self, event: Option<&FlowEvent>) -> String {
+        let came = event.map(|event| {
+            let data = serde_json::from_str(&event.data).unwrap_or_default();
+            Event { id: event.id.clone(), name: event.name.clone(), data, ts: event.ts }
+        });
+        serde_json::to_string(&Memo::Came(came)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,1 @@
+DELETE FROM billhook.flow_waits WHERE run = ANY($1)
