@@ -42,6 +42,7 @@ pub mod expression;
 mod function;
 mod names;
 mod registry;
+pub mod schedule;
 mod send;
 mod step;
 pub mod testing;

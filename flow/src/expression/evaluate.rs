@@ -104,7 +104,7 @@ fn map<'s>(entries: &'s [(Tree, Tree)], frame: Frame<'s>) -> Evaluated<'s> {
 /// What stands at a key or a place; nothing in what has no keys.
 fn place<'v>(object: Option<&'v Value>, key: &Data<'_>) -> Option<&'v Value> {
     match object? {
-        Value::Object(entries) => entries.get(&key.text()?),
+        Value::Object(entries) => entries.get(&*key.name()?),
         Value::Array(elements) => {
             let at = key.value().filter(|key| key.is_number()).and_then(numeric)?.whole()?;
             elements.get(usize::try_from(at).ok()?)
@@ -160,7 +160,7 @@ fn contained<'s>(element: &Data<'_>, container: &Data<'_>, meter: &Meter) -> Eva
             }
             Ok(false.into())
         }
-        Some(Value::Object(entries)) => Ok(element.text().is_some_and(|key| entries.contains_key(&key)).into()),
+        Some(Value::Object(entries)) => Ok(element.name().is_some_and(|key| entries.contains_key(&*key)).into()),
         _ => Ok(false.into()),
     }
 }
@@ -198,6 +198,7 @@ fn walk_over<'s>(walk: Walk, parts: &'s WalkParts, call: Call<'s>) -> Evaluated<
         }
     };
     let mut kept = Vec::new();
+    let mut held = 0;
     for element in elements {
         let local = Local { element, outer: frame.local };
         let frame = Frame { local: Some(&local), ..frame };
@@ -210,7 +211,8 @@ fn walk_over<'s>(walk: Walk, parts: &'s WalkParts, call: Call<'s>) -> Evaluated<
         match walk {
             Walk::Exists if value.is_true() => return Ok(true.into()),
             Walk::All if !value.is_true() => return Ok(false.into()),
-            Walk::Filter | Walk::ExistsOne if value.is_true() => kept.push(owned(Data::Seen(element), frame.meter)?),
+            Walk::ExistsOne if value.is_true() => held += 1,
+            Walk::Filter if value.is_true() => kept.push(owned(Data::Seen(element), frame.meter)?),
             Walk::Map => kept.push(owned(value, frame.meter)?),
             _ => {}
         }
@@ -218,7 +220,7 @@ fn walk_over<'s>(walk: Walk, parts: &'s WalkParts, call: Call<'s>) -> Evaluated<
     Ok(match walk {
         Walk::Exists => false.into(),
         Walk::All => true.into(),
-        Walk::ExistsOne => (kept.len() == 1).into(),
+        Walk::ExistsOne => (held == 1).into(),
         Walk::Filter | Walk::Map => Data::Made(Value::Array(kept)),
     })
 }

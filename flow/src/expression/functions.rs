@@ -2,13 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use billhook_core::suggest::nearest;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use super::ExpressionError;
 use super::evaluate::Frame;
 use super::time;
-use super::tree::Tree;
+use super::tree::{Node, Tree, WALKS};
 use super::value::{Data, Numeric, numeric};
 
 /// Most bytes of a pattern. One from an event could be as long as the event, and takes many times its length to read.
@@ -62,6 +63,29 @@ pub(super) const TABLE: [(&str, Function, usize); 19] = [
     ("int", Function::Integer, 1),
     ("double", Function::Double, 1),
 ];
+
+/// A call by name, with what it is called on as its first argument.
+pub(super) fn call(name: &str, mut arguments: Vec<Tree>, position: usize) -> Result<Tree, ExpressionError> {
+    let Some((_, function, count)) = TABLE.iter().find(|(known, ..)| *known == name) else {
+        let known = TABLE.iter().map(|(known, ..)| *known).chain(WALKS.iter().map(|(known, _)| *known));
+        let expected = match nearest(name, known.chain(["has"])) {
+            Some(meant) => format!("a known function, such as `{meant}`"),
+            None => "a known function".to_owned(),
+        };
+        return Err(ExpressionError::unexpected(position, expected, format!("`{name}`")));
+    };
+    if arguments.len() != *count {
+        let expected = format!("{count} argument(s) for `{name}`, what it is called on included");
+        return Err(ExpressionError::unexpected(position, expected, arguments.len().to_string()));
+    }
+    if *function == Function::Matches
+        && let Some(Tree { node: Node::Literal(Value::String(text)), position: at, .. }) = arguments.get(1)
+    {
+        let pattern = pattern(text).map_err(|message| ExpressionError::failed(*at, message))?;
+        return Tree::new(Node::Matches(Box::new(arguments.swap_remove(0)), pattern), position);
+    }
+    Tree::new(Node::Call(*function, arguments), position)
+}
 
 /// Compiles a pattern.
 pub(super) fn pattern(pattern: &str) -> Result<Regex, String> {

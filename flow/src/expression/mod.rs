@@ -24,6 +24,8 @@ mod functions;
 mod meter;
 mod parse;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 mod time;
 mod token;

@@ -1,11 +1,10 @@
 //! Tokens to a tree.
 
-use billhook_core::suggest::nearest;
 use serde_json::Value;
 
-use super::functions::{self, Function};
+use super::functions::call;
 use super::token::{Token, tokens};
-use super::tree::{Binary, Node, Tree, Walk, WalkParts};
+use super::tree::{Binary, Node, Tree, WALKS, Walk, WalkParts};
 use super::{DEPTH_MAX, ExpressionError, SOURCE_BYTES_MAX};
 
 /// Operators of two sides that are not logical, with how strongly they bind. `in` is a name and stands in [`Parser::operator`].
@@ -23,14 +22,6 @@ const OPERATORS: [(&str, Binary, u8); 11] = [
     ("%", Binary::Remainder, COMPARISON + 2),
 ];
 const COMPARISON: u8 = 0;
-
-const WALKS: [(&str, Walk); 5] = [
-    ("exists", Walk::Exists),
-    ("exists_one", Walk::ExistsOne),
-    ("all", Walk::All),
-    ("filter", Walk::Filter),
-    ("map", Walk::Map),
-];
 
 type Parsed = Result<Tree, ExpressionError>;
 /// What a sign before a part makes of it.
@@ -323,26 +314,4 @@ fn flat(mut parts: Vec<Tree>, node: fn(Vec<Tree>) -> Node, position: usize) -> P
             Tree::new(node(parts), position)
         }
     }
-}
-
-fn call(name: &str, mut arguments: Vec<Tree>, position: usize) -> Parsed {
-    let Some((_, function, count)) = functions::TABLE.iter().find(|(known, ..)| *known == name) else {
-        let known = functions::TABLE.iter().map(|(known, ..)| *known).chain(WALKS.iter().map(|(known, _)| *known));
-        let expected = match nearest(name, known.chain(["has"])) {
-            Some(meant) => format!("a known function, such as `{meant}`"),
-            None => "a known function".to_owned(),
-        };
-        return Err(ExpressionError::unexpected(position, expected, format!("`{name}`")));
-    };
-    if arguments.len() != *count {
-        let expected = format!("{count} argument(s) for `{name}`, what it is called on included");
-        return Err(ExpressionError::unexpected(position, expected, arguments.len().to_string()));
-    }
-    if *function == Function::Matches
-        && let Some(Tree { node: Node::Literal(Value::String(pattern)), position: at, .. }) = arguments.get(1)
-    {
-        let pattern = functions::pattern(pattern).map_err(|message| ExpressionError::failed(*at, message))?;
-        return Tree::new(Node::Matches(Box::new(arguments.swap_remove(0)), pattern), position);
-    }
-    Tree::new(Node::Call(*function, arguments), position)
 }

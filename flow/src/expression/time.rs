@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::value::{Data, numeric};
+use super::value::{Data, SPELLED_BYTES_MAX, numeric};
 
 /// Smaller numbers are seconds, others milliseconds. As seconds it is the year 5138, as milliseconds March 1973: Stripe's `created` and
 /// an event's `ts` are both read right.
@@ -31,7 +31,7 @@ pub(super) fn of(data: &Data<'_>) -> Option<Timestamp> {
                 .and_then(|since| Timestamp::from_duration(since).ok()),
         };
     }
-    let text = value.as_str()?;
+    let text = value.as_str().filter(|text| text.len() <= SPELLED_BYTES_MAX)?;
     let civil = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
     text.parse().ok().or_else(civil)
 }

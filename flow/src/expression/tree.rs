@@ -71,6 +71,15 @@ pub(super) enum Walk {
     Map,
 }
 
+/// Walks by their names.
+pub(super) const WALKS: [(&str, Walk); 5] = [
+    ("exists", Walk::Exists),
+    ("exists_one", Walk::ExistsOne),
+    ("all", Walk::All),
+    ("filter", Walk::Filter),
+    ("map", Walk::Map),
+];
+
 #[derive(Debug, Clone)]
 pub(super) struct WalkParts {
     pub over: Tree,

@@ -1,5 +1,6 @@
 //! What values mean: as a condition, as a number, as a text, beside each other.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use jiff::Timestamp;
@@ -58,6 +59,14 @@ impl Data<'_> {
         }
     }
 
+    /// The same as what a map is asked for. A text is not copied, since it may be long and this is not paid for.
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        match self.value() {
+            Some(Value::String(text)) => Some(Cow::Borrowed(text)),
+            _ => self.text().map(Cow::Owned),
+        }
+    }
+
     /// For errors.
     pub fn kind(&self) -> &'static str {
         match self.value() {
@@ -102,6 +111,9 @@ fn text(value: &Value) -> Option<String> {
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
+
+/// Most bytes of a text that is read as a number or a time. None that means one is longer, and reading is not paid for.
+pub(super) const SPELLED_BYTES_MAX: usize = 64;
 
 /// A number as it is calculated with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -165,8 +177,11 @@ pub(super) fn numeric(value: &Value) -> Option<Numeric> {
     number.as_i128().map(Numeric::Integer).or_else(|| number.as_f64().map(Numeric::Float))
 }
 
-/// The number that a text spells, without anything around it.
+/// The number that a text spells, without anything around it. A longer text than [`SPELLED_BYTES_MAX`] spells none.
 pub(super) fn spelled(text: &str) -> Option<Number> {
+    if text.len() > SPELLED_BYTES_MAX {
+        return None;
+    }
     let plain = text.starts_with(|first: char| first.is_ascii_digit() || first == '-');
     if plain && text.ends_with(|last: char| last.is_ascii_digit()) { text.parse().ok() } else { None }
 }
