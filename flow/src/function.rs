@@ -60,7 +60,7 @@ where
 }
 
 impl<App> Function<App> {
-    /// Starts for every event of this name. `stripe/invoice.paid`, `stripe/customer.*`, a name of [`crate::ALIASES`], or one of the
+    /// Starts for every event of this name. `stripe/invoice.paid`, `stripe/customer.*`, a name of [`crate::Aliases`], or one of the
     /// user's own. A function starts at most once for an event, however many of its triggers match.
     #[must_use]
     pub fn on(mut self, event: impl Into<String>) -> Self {

@@ -8,11 +8,12 @@
 //! use billhook_flow::{Ctx, Event, Functions, Result, days, function};
 //! # #[derive(Clone)] struct App;
 //! # impl App { async fn remind(&self, _customer: &str) -> Result<(), std::io::Error> { Ok(()) } }
-//! # #[derive(serde::Deserialize)] struct Invoice { customer: String }
+//! # #[derive(serde::Deserialize)] struct Customer { id: String }
+//! # #[derive(serde::Deserialize)] struct Failed { customer: Customer }
 //!
-//! async fn remind_later(event: Event<Invoice>, ctx: Ctx<App>) -> Result<()> {
+//! async fn remind_later(event: Event<Failed>, ctx: Ctx<App>) -> Result<()> {
 //!     ctx.sleep("three days", days(3)).await;
-//!     let customer = &event.data.customer;
+//!     let customer = &event.data.customer.id;
 //!     ctx.step("remind", || async { ctx.app().remind(customer).await }).await?;
 //!     Ok(())
 //! }
@@ -52,7 +53,7 @@ pub use error::{Error, Result, RetryAfter, Terminal};
 pub use event::Event;
 pub use exchange::{Journal, Lost, Memo, Outcome, ParkReason, Record, Request, StepError, Wait};
 pub use function::{Function, function};
-pub use names::{ALIASES, stripe_names};
+pub use names::{ALIASES, AliasDefect, Aliases, stripe_names};
 pub use registry::{Defect, Functions};
 pub use step::{Call, Step};
 pub use wait::{EventWait, days, hours, minutes, seconds};

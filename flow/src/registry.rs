@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::function::Function;
-use crate::names;
+use crate::names::{self, Aliases};
 
 /// The functions of an application. Cheap to clone.
 pub struct Functions<App> {
@@ -46,11 +46,19 @@ impl<App> Functions<App> {
         self
     }
 
-    /// Looks for what would never work.
+    /// Looks for what would never work, by the default names of events.
     ///
     /// # Errors
     /// Everything that was found: ids that are empty or used twice, functions that nothing starts, triggers that no event has.
     pub fn check(&self) -> Result<(), Vec<Defect>> {
+        self.check_with(&Aliases::default())
+    }
+
+    /// Looks for what would never work, when events have these names as well.
+    ///
+    /// # Errors
+    /// As [`Functions::check`].
+    pub fn check_with(&self, aliases: &Aliases) -> Result<(), Vec<Defect>> {
         let mut defects = Vec::new();
         let mut ids = HashSet::new();
         for function in &self.functions {
@@ -64,7 +72,7 @@ impl<App> Functions<App> {
             if function.triggers().is_empty() {
                 found("nothing starts it; give it an event with .on(…)".to_owned());
             }
-            function.triggers().iter().filter_map(|trigger| names::defect(trigger)).for_each(found);
+            function.triggers().iter().filter_map(|trigger| aliases.defect(trigger)).for_each(found);
         }
         if defects.is_empty() { Ok(()) } else { Err(defects) }
     }

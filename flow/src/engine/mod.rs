@@ -5,6 +5,7 @@
 
 mod claims;
 mod committer;
+mod enrich;
 mod held;
 mod worker;
 
@@ -25,6 +26,7 @@ use committer::Committer;
 use held::Held;
 use worker::Workers;
 
+pub use enrich::{Enrich, EnrichError, Enriching};
 pub use worker::is_function_thread;
 
 /// How an engine works.
