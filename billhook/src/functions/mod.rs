@@ -1,5 +1,12 @@
 //! Durable functions inside the server: what starts them, and the engine that executes them.
 
+mod data;
+#[cfg_attr(not(test), expect(dead_code, reason = "the engine does not ask for it yet"))]
+mod enrich;
+mod objects;
+mod related;
+mod shape;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +15,7 @@ use billhook_flow::engine::{Engine, EngineOptions, Route, Waker};
 use billhook_flow::{Event, Functions, stripe_names};
 use billhook_mirror::route::{AppliedEvent, Router};
 use billhook_store::{NewFlowRun, Store};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::failure::Refused;
 use crate::settings::origin::Refusal;
@@ -78,56 +85,12 @@ impl<App: Send + Sync + 'static> Router for FunctionRouter<App> {
             return Vec::new();
         }
         let Ok(delivery) = serde_json::from_slice::<Value>(event.raw) else { return Vec::new() };
-        let data = data(event, delivery);
+        let data = data::data(event, delivery);
         let event = Event::new(event.id, format!("stripe/{}", event.event_type), data, event.created);
         Route::of(&self.functions, &event, &names, self.clock.now()).into_runs()
     }
 
     fn started(&self, _runs: u64) {
         self.waker.wake();
-    }
-}
-
-/// Kinds of objects that an event carries under their own names as well.
-const NAMED: [&str; 4] = ["customer", "subscription", "invoice", "charge"];
-
-/// What functions see of an event of Stripe's: the object's own fields, the object as a whole under `object` and, for the kinds that
-/// functions ask for most, under its own name; `previous_attributes`; and which event it was.
-fn data(event: &AppliedEvent<'_>, mut delivery: Value) -> Value {
-    let object = delivery.pointer_mut("/data/object").map(Value::take).unwrap_or_default();
-    let previous = delivery.pointer_mut("/data/previous_attributes").map(Value::take).unwrap_or_default();
-    let mut data: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
-    if let Some(kind) = object["object"].as_str().filter(|kind| NAMED.contains(kind)) {
-        data.insert(kind.to_owned(), object.clone());
-    }
-    data.insert("previous_attributes".to_owned(), previous);
-    data.insert("eventId".to_owned(), event.id.into());
-    data.insert("eventType".to_owned(), event.event_type.into());
-    data.insert("object".to_owned(), object);
-    Value::Object(data)
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn functions_see_the_object_in_both_forms() {
-        let raw = json!({ "id": "evt_1", "type": "invoice.payment_failed", "data": {
-            "object": { "id": "in_1", "object": "invoice", "amount_due": 5, "customer": "cus_1" },
-            "previous_attributes": { "amount_due": null },
-        }});
-        let bytes = raw.to_string();
-        let created = Timestamp::UNIX_EPOCH;
-        let event = AppliedEvent { id: "evt_1", event_type: "invoice.payment_failed", created, raw: bytes.as_bytes() };
-        let data = data(&event, raw);
-        assert_eq!((&data["amount_due"], &data["customer"]), (&json!(5), &json!("cus_1")));
-        assert_eq!((&data["object"]["id"], &data["invoice"]["id"]), (&json!("in_1"), &json!("in_1")));
-        assert_eq!((&data["eventId"], &data["eventType"]), (&json!("evt_1"), &json!("invoice.payment_failed")));
-        // A key that is there with null is a change; nothing at all is none.
-        assert_eq!(data["previous_attributes"], json!({ "amount_due": null }));
     }
 }
