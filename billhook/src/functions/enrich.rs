@@ -130,9 +130,13 @@ impl<'a> Search<'a> {
         if !self.may_ask(tie.related) {
             return Ok(None);
         }
-        match self.objects.retrieved_tie(tie, object, &self.account().await?).await? {
-            // Stripe did not expand it.
-            Some(Value::String(id)) => self.by_id(tie.related, &id, None).await,
+        let account = self.account().await?;
+        match self.objects.retrieved_tie(tie, object, &account).await? {
+            // A payment without an intent names a charge that is not expanded: the object itself was not asked for yet.
+            Some(Value::String(id)) => match self.objects.mirrored(tie.related, &id).await? {
+                Some(mirrored) => Ok(Some(mirrored)),
+                None => self.objects.retrieved(tie.related, &id, &account).await,
+            },
             Some(expanded @ Value::Object(_)) => Ok(Some(expanded)),
             _ => Ok(None),
         }

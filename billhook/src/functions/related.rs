@@ -114,7 +114,7 @@ pub struct Tie {
     /// Parameters of Stripe's list of invoice payments: the name, and where the object has the value. The first set whose values are all
     /// there counts; a pointer that does not begin with `/` is the value itself.
     pub questions: &'static [&'static [(&'static str, &'static str)]],
-    /// What is expanded in the answer, so that one request gives the object itself.
+    /// What is expanded in the answer, so that one request gives the object itself nearly always.
     pub expand: &'static [&'static str],
     /// Where an invoice payment of the answer has it.
     pub answers: &'static [&'static str],
@@ -152,7 +152,7 @@ pub const TIES: &[Tie] = &[
         related: Related::Charge,
         column: "charge",
         questions: &[&[("invoice", "/id")]],
-        expand: &["data.payment.charge", "data.payment.payment_intent.latest_charge"],
+        expand: &["data.payment.payment_intent.latest_charge"],
         answers: &["/payment/charge", "/payment/payment_intent/latest_charge"],
         // Nobody has tried to pay it yet.
         absent_when: Some(("/attempted", false)),
