@@ -29,6 +29,10 @@
 //! - **Ids name steps**, not the order of calls: steps may be reordered under sleeping runs.
 //! - **Code between steps runs again at every replay.** Reads and writes belong into steps.
 //! - **Steps do not nest**, and a function is not spawned onto other tasks: neither compiles.
+//! - **The data of an event of Stripe's** has the fields of its object, the object as Stripe sent it under `object`,
+//!   `previous_attributes` (a key that is there has changed, whatever its value), `eventId` and `eventType`. Billhook's server adds
+//!   `customer`, `subscription`, `invoice` and `charge` as whole objects, or null: a field of such a name is the object there, and the
+//!   bare id only under `object`. A deleted one is `{id, object, deleted: true}`.
 //! - **Any error that `?` takes is retried.** [`Terminal`] and [`RetryAfter`] change that.
 //!
 //! [`testing`] runs a function in memory, moves its clock, fakes its steps, and crashes it after every step.

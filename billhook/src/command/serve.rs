@@ -152,7 +152,9 @@ impl Mirror {
         let metrics = Arc::new(Metrics::new());
         let api = stripe_api::client(configuration, OnKeyRefused::Wait, Arc::clone(&metrics))?;
         let engine = functions.map(|functions| functions.start(store, &clock));
-        let router = functions.zip(engine.as_ref()).map(|(functions, engine)| functions.router(&clock, engine.waker()));
+        let aliases = &configuration.aliases;
+        let router =
+            functions.zip(engine.as_ref()).map(|(functions, engine)| functions.router(aliases, &clock, engine.waker()));
         let options = ApplierOptions { router, ..applier_options(configuration) };
         let applier = Applier::start(options, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let ingest = Ingest::start(

@@ -312,6 +312,24 @@ fn what_the_key_may_not_read_is_null_and_a_stripe_that_is_away_is_an_error() {
 }
 
 #[test]
+fn the_account_of_an_event_is_read_from_the_inbox() {
+    on_both("the_account_of_an_event_is_read_from_the_inbox", async |world: World| {
+        let event = |id: &str, account: Option<&str>| {
+            let mut body = world.event("charge.succeeded", CURRENT);
+            body["id"] = id.into();
+            body["account"] = account.into();
+            body
+        };
+        let bodies = [event("evt_1", None), event("evt_2", Some("acct_own")), event("evt_3", Some("acct_other"))];
+        world.store.insert_deliveries(bodies.iter().map(delivery).collect::<Vec<_>>()).await.unwrap();
+        let objects = Objects::new(world.store.clone(), None, "acct_own".to_owned());
+        for (id, account) in [("evt_1", ""), ("evt_2", ""), ("evt_3", "acct_other"), ("evt_unknown", "")] {
+            assert_eq!(objects.account_of(id).await.as_deref(), Ok(account), "{id}");
+        }
+    });
+}
+
+#[test]
 fn events_of_ones_own_stay_as_they_are() {
     on_both("events_of_ones_own_stay_as_they_are", async |world: World| {
         let object = json!({ "object": { "customer": world.customer } });

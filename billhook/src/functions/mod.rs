@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use billhook_core::Clock;
 use billhook_flow::engine::{Engine, EngineOptions, Route, Waker};
-use billhook_flow::{Event, Functions, stripe_names};
+use billhook_flow::{Aliases, Event, Functions};
 use billhook_mirror::route::{AppliedEvent, Router};
 use billhook_store::{NewFlowRun, Store};
 use serde_json::Value;
@@ -23,14 +23,14 @@ use crate::stripe_api;
 
 /// Functions of which only the application knows the type.
 pub trait Hosting: Send + Sync {
-    /// Refuses functions that would never work.
-    fn check(&self) -> Result<(), Refused>;
+    /// Refuses functions that would never work, when Stripe's events are called so.
+    fn check(&self, aliases: &Aliases) -> Result<(), Refused>;
 
     /// Starts executing.
     fn start(&self, store: &Store, clock: &Arc<dyn Clock>) -> Engine;
 
-    /// What starts their runs; `waker` is told of new ones.
-    fn router(&self, clock: &Arc<dyn Clock>, waker: Waker) -> Arc<dyn Router>;
+    /// What starts their runs, when Stripe's events are called so; `waker` is told of new ones.
+    fn router(&self, aliases: &Aliases, clock: &Arc<dyn Clock>, waker: Waker) -> Arc<dyn Router>;
 }
 
 /// An application's functions.
@@ -47,11 +47,11 @@ impl<App> Hosted<App> {
 }
 
 impl<App: Send + Sync + 'static> Hosting for Hosted<App> {
-    fn check(&self) -> Result<(), Refused> {
+    fn check(&self, aliases: &Aliases) -> Result<(), Refused> {
         let refusal = |defect: billhook_flow::Defect| {
             Refusal::of_combination("functions", defect.to_string(), "correct it where the function is declared")
         };
-        self.functions.check().map_err(|defects| Refused(defects.into_iter().map(refusal).collect()))
+        self.functions.check_with(aliases).map_err(|defects| Refused(defects.into_iter().map(refusal).collect()))
     }
 
     fn start(&self, store: &Store, clock: &Arc<dyn Clock>) -> Engine {
@@ -60,14 +60,16 @@ impl<App: Send + Sync + 'static> Hosting for Hosted<App> {
         Engine::start(options, self.functions.clone(), Arc::clone(&self.app), store.clone(), Arc::clone(clock))
     }
 
-    fn router(&self, clock: &Arc<dyn Clock>, waker: Waker) -> Arc<dyn Router> {
-        Arc::new(FunctionRouter { functions: self.functions.clone(), clock: Arc::clone(clock), waker })
+    fn router(&self, aliases: &Aliases, clock: &Arc<dyn Clock>, waker: Waker) -> Arc<dyn Router> {
+        let (functions, aliases) = (self.functions.clone(), aliases.clone());
+        Arc::new(FunctionRouter { functions, aliases, clock: Arc::clone(clock), waker })
     }
 }
 
 /// Starts the functions that an event of Stripe's is meant for.
 struct FunctionRouter<App> {
     functions: Functions<App>,
+    aliases: Aliases,
     clock: Arc<dyn Clock>,
     waker: Waker,
 }
@@ -80,7 +82,7 @@ impl<App> fmt::Debug for FunctionRouter<App> {
 
 impl<App: Send + Sync + 'static> Router for FunctionRouter<App> {
     fn route(&self, event: &AppliedEvent<'_>) -> Vec<NewFlowRun> {
-        let names = stripe_names(event.event_type);
+        let names = self.aliases.names_of(event.event_type);
         if self.functions.started_by(&names).next().is_none() {
             return Vec::new();
         }
