@@ -43,7 +43,7 @@ struct Trigger {
 /// What calls a run off.
 #[derive(Debug, Clone)]
 pub(crate) struct Cancel {
-    /// The event's own name.
+    /// The name of the event.
     pub(crate) event: String,
     pub(crate) condition: Option<Expression>,
 }
@@ -94,7 +94,7 @@ impl Trigger {
 }
 
 impl<App> Function<App> {
-    /// Starts for every event of this name. `stripe/invoice.paid`, `stripe/customer.*`, a name of [`crate::ALIASES`], or one of the
+    /// Starts for every event of this name. `stripe/invoice.paid`, `stripe/customer.*`, a name of [`crate::Aliases`], or one of the
     /// user's own. A function starts at most once for an event, however many of its triggers match.
     #[must_use]
     pub fn on(mut self, event: impl Into<String>) -> Self {
@@ -133,7 +133,7 @@ impl<App> Function<App> {
         if event.ends_with('*') {
             self.defects.push(format!("cancel_on takes the name of one event, and {event} is a pattern"));
         }
-        self.cancels.push(Cancel { event: names::canonical(event), condition });
+        self.cancels.push(Cancel { event: event.to_owned(), condition });
         self
     }
 

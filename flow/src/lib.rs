@@ -8,11 +8,12 @@
 //! use billhook_flow::{Ctx, Event, Functions, Result, days, function};
 //! # #[derive(Clone)] struct App;
 //! # impl App { async fn remind(&self, _customer: &str) -> Result<(), std::io::Error> { Ok(()) } }
-//! # #[derive(serde::Deserialize)] struct Invoice { customer: String }
+//! # #[derive(serde::Deserialize)] struct Customer { id: String }
+//! # #[derive(serde::Deserialize)] struct Failed { customer: Customer }
 //!
-//! async fn remind_later(event: Event<Invoice>, ctx: Ctx<App>) -> Result<()> {
+//! async fn remind_later(event: Event<Failed>, ctx: Ctx<App>) -> Result<()> {
 //!     ctx.sleep("three days", days(3)).await;
-//!     let customer = &event.data.customer;
+//!     let customer = &event.data.customer.id;
 //!     ctx.step("remind", || async { ctx.app().remind(customer).await }).await?;
 //!     Ok(())
 //! }
@@ -28,6 +29,10 @@
 //! - **Ids name steps**, not the order of calls: steps may be reordered under sleeping runs.
 //! - **Code between steps runs again at every replay.** Reads and writes belong into steps.
 //! - **Steps do not nest**, and a function is not spawned onto other tasks: neither compiles.
+//! - **The data of an event of Stripe's** has the fields of its object, the object as Stripe sent it under `object`,
+//!   `previous_attributes` (a key that is there has changed, whatever its value), `eventId` and `eventType`. Billhook's server adds
+//!   `customer`, `subscription`, `invoice` and `charge` as whole objects, or null: a field of such a name is the object there, and the
+//!   bare id only under `object`. A deleted one is `{id, object, deleted: true}`.
 //! - **Any error that `?` takes is retried.** [`Terminal`] and [`RetryAfter`] change that.
 //!
 //! [`testing`] runs a function in memory, moves its clock, fakes its steps, and crashes it after every step.
@@ -55,7 +60,7 @@ pub use error::{Error, Result, RetryAfter, Terminal};
 pub use event::Event;
 pub use exchange::{Journal, Lost, Memo, Outcome, ParkReason, Record, Request, Sent, StepError, Wait};
 pub use function::{Function, function};
-pub use names::{ALIASES, is_reserved, stripe_names};
+pub use names::{ALIASES, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
 pub use registry::{Defect, Functions};
 pub use send::Send;
 pub use step::{Call, Step};

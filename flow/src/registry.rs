@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::function::Function;
-use crate::names;
+use crate::names::Aliases;
 
 /// The functions of an application. Cheap to clone.
 pub struct Functions<App> {
@@ -46,11 +46,19 @@ impl<App> Functions<App> {
         self
     }
 
-    /// Looks for what would never work.
+    /// Looks for what would never work, by the default names of events.
     ///
     /// # Errors
     /// Everything that was found: ids that are empty or used twice, functions that nothing starts, triggers that no event has.
     pub fn check(&self) -> Result<(), Vec<Defect>> {
+        self.check_with(&Aliases::default())
+    }
+
+    /// Looks for what would never work, when events have these names as well.
+    ///
+    /// # Errors
+    /// As [`Functions::check`].
+    pub fn check_with(&self, aliases: &Aliases) -> Result<(), Vec<Defect>> {
         let mut defects = Vec::new();
         let mut ids = HashSet::new();
         for function in &self.functions {
@@ -64,8 +72,8 @@ impl<App> Functions<App> {
             if function.triggers().next().is_none() {
                 found("nothing starts it; give it an event with .on(…)".to_owned());
             }
-            function.triggers().filter_map(names::defect).for_each(&mut found);
-            function.cancels().iter().filter_map(|cancel| names::defect(&cancel.event)).for_each(&mut found);
+            function.triggers().filter_map(|trigger| aliases.defect(trigger)).for_each(&mut found);
+            function.cancels().iter().filter_map(|cancel| aliases.defect(&cancel.event)).for_each(&mut found);
             function.defects().iter().cloned().for_each(found);
         }
         if defects.is_empty() { Ok(()) } else { Err(defects) }
@@ -76,9 +84,9 @@ impl<App> Functions<App> {
         self.functions.iter().filter(move |function| function.is_started_by(event_names))
     }
 
-    /// Whether an event of this name may call runs off.
-    pub fn is_called_off_by(&self, event_name: &str) -> bool {
-        self.functions.iter().flat_map(Function::cancels).any(|cancel| cancel.event == event_name)
+    /// Whether an event with one of these names may call runs off.
+    pub fn is_called_off_by(&self, event_names: &[String]) -> bool {
+        self.functions.iter().flat_map(Function::cancels).any(|cancel| event_names.contains(&cancel.event))
     }
 
     /// The ids of all of them.

@@ -33,7 +33,7 @@ use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, StepError, 
 use crate::execution::Fakes;
 use crate::expression::{Expression, Scope};
 use crate::function::Function;
-use crate::names;
+use crate::names::Aliases;
 
 /// Executions of one trial: a function that waits more often goes round in circles.
 const EXECUTIONS_MAX: usize = 10_000;
@@ -199,10 +199,15 @@ impl<App: Send + Sync + 'static> Trial<App> {
             let other = shown(event);
             let scope = Scope { event: &trigger, other: Some(&other), now: event.ts };
             let matches = || Expression::parse(matching).is_ok_and(|expression| expression.is_true(&scope));
-            names::canonical(&event.name) == *name && (matching.is_empty() || matches())
+            is_called(event, name) && (matching.is_empty() || matches())
         };
         self.coming.iter().map(|(_, event)| event).filter(is_meant).min_by_key(|event| event.ts)
     }
+}
+
+/// Whether an event has this name, its own or a friendly one.
+fn is_called(event: &Event, name: &str) -> bool {
+    event.name == name || Aliases::default().types_of(name).iter().any(|of| event.name == format!("stripe/{of}"))
 }
 
 /// An event as expressions see it.

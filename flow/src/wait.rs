@@ -14,7 +14,6 @@ use crate::event::Event;
 use crate::exchange::{Memo, Outcome};
 use crate::execution::{Execution, WAIT_LONGEST};
 use crate::expression::Expression;
-use crate::names;
 
 /// So many seconds.
 pub fn seconds(seconds: i64) -> SignedDuration {
@@ -130,7 +129,7 @@ impl<T: DeserializeOwned> EventWait<T> {
                 if let Some(defect) = defect(&name, &matching) {
                     return execution.end(Outcome::Failed(Error::terminal(defect).to_record())).await;
                 }
-                let (name, until) = (names::canonical(&name), after(execution.now(), timeout));
+                let until = after(execution.now(), timeout);
                 execution.wait(&key, Memo::Event { name, matching, until }, true).await
             }
         }
@@ -141,9 +140,6 @@ impl<T: DeserializeOwned> EventWait<T> {
 fn defect(name: &str, matching: &str) -> Option<String> {
     if name.ends_with('*') {
         return Some(format!("a wait is for events of one name, and {name} is a pattern"));
-    }
-    if let Some(defect) = names::defect(name) {
-        return Some(defect);
     }
     let error = Some(matching).filter(|matching| !matching.is_empty()).map(Expression::parse)?.err()?;
     Some(format!("matching {matching:?} cannot be understood: {error}"))

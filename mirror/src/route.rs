@@ -25,8 +25,8 @@ pub struct AppliedEvent<'a> {
 /// Decides what an event starts. It happens in the transaction that writes the event's rows, so that there is neither a row without
 /// its run nor a run without its row.
 pub trait Router: Debug + Send + Sync {
-    /// The name under which events of a type are published.
-    fn name(&self, event_type: &str) -> String;
+    /// The names by which events of a type are known.
+    fn names(&self, event_type: &str) -> Vec<String>;
 
     /// What an event starts; nothing when no function names it. It may be asked again for the same event, after a crash or a replay; a
     /// run whose function and dedupe key exist is not started again.
@@ -92,16 +92,18 @@ pub(crate) async fn publish<T: Transaction>(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     let names = events.iter().flat_map(|event| match event {
-        Routed::Wanted(publication) => publication.names().collect(),
-        Routed::Quiet { event_type, .. } => vec![EventName { name: router.name(event_type), registers: false }],
+        Routed::Wanted(publication) => publication.event_names().collect::<Vec<_>>(),
+        Routed::Quiet { event_type, .. } => {
+            router.names(event_type).into_iter().map(|name| EventName { name, registers: false }).collect()
+        }
     });
     let paths = transaction.attend(&names.collect::<Vec<_>>()).await?;
     let publications = events.into_iter().filter_map(|event| match event {
         Routed::Wanted(publication) => Some(publication),
         Routed::Quiet { id, event_type, created, raw } => {
-            let name = router.name(&event_type);
+            let names = router.names(&event_type);
             let event = AppliedEvent { id: &id, event_type: &event_type, created, raw: &raw };
-            paths.iter().any(|(waited, _)| *waited == name).then(|| router.shown(&event))
+            paths.iter().any(|(waited, _)| names.contains(waited)).then(|| router.shown(&event))
         }
     });
     let publications: Vec<Publication> = publications.collect();

@@ -43,6 +43,8 @@ pub struct NewFlowRun {
 pub struct Publication {
     /// The event.
     pub event: FlowEvent,
+    /// All names by which waits may know it.
+    pub names: Vec<String>,
     /// Whether it stays in the table of events.
     pub keep: Keep,
     /// The runs that it starts.
@@ -371,7 +373,7 @@ impl Store {
 pub(crate) fn event_names(commits: &[RunCommit]) -> Vec<EventName> {
     let waits =
         commits.iter().flat_map(|one| &one.waits).map(|wait| EventName { name: wait.name.clone(), registers: true });
-    let sent = commits.iter().flat_map(|one| &one.publications).flat_map(Publication::names);
+    let sent = commits.iter().flat_map(|one| &one.publications).flat_map(Publication::event_names);
     waits.chain(sent).collect()
 }
 
@@ -386,9 +388,9 @@ impl Publication {
     }
 
     /// The names that a transaction deals with when it publishes this.
-    pub fn names(&self) -> impl Iterator<Item = EventName> {
-        let own = EventName { name: self.event.name.clone(), registers: false };
+    pub fn event_names(&self) -> impl Iterator<Item = EventName> {
+        let own = self.names.iter().map(|name| EventName { name: name.clone(), registers: false });
         let cancels = self.runs.iter().flat_map(|run| &run.cancels);
-        std::iter::once(own).chain(cancels.map(|wait| EventName { name: wait.name.clone(), registers: true }))
+        own.chain(cancels.map(|wait| EventName { name: wait.name.clone(), registers: true }))
     }
 }

@@ -30,7 +30,7 @@ pub use types::*;
 
 use std::sync::Arc;
 
-use billhook_core::table::Table;
+use billhook_core::table::{ColumnType, Table};
 use jiff::Timestamp;
 
 /// The database that holds the mirror and Billhook's own tables.
@@ -174,6 +174,17 @@ impl Store {
         each!(self, driver => driver.scan_rows(table, after_id, limit).await)
     }
 
+    /// One object by id. A row of an older engine without `_raw_data` counts as missing. Nothing is locked.
+    pub async fn object(&self, table: &'static Table, id: &str) -> Result<Option<MirroredObject>, StoreError> {
+        each!(self, driver => driver.object(table, id).await)
+    }
+
+    /// What a text column of one row holds: for columns that are filled from rows of other tables, which `_raw_data` does not show.
+    /// `column` is a position of [`Table::columns`]. `None` when the row or the value is missing.
+    pub async fn text_of(&self, table: &'static Table, column: usize, id: &str) -> Result<Option<String>, StoreError> {
+        each!(self, driver => driver.text_of(table, column, id).await)
+    }
+
     /// Rewrites the object columns of rows whose version is still the given one; meta columns and `deleted` stay. Returns how
     /// many were rewritten.
     pub async fn rewrite_rows(
@@ -204,4 +215,12 @@ impl Store {
     pub async fn prune_deliveries(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
         each!(self, driver => driver.prune_deliveries(before, limit).await)
     }
+}
+
+/// The name of a table's text column by its position.
+fn text_column(table: &Table, column: usize) -> Result<&str, StoreError> {
+    table.columns.get(column).filter(|column| column.column_type == ColumnType::Text).map_or_else(
+        || Err(StoreError::Configuration(format!("the catalogue's table {} has no text column {column}", table.name))),
+        |column| Ok(column.name.as_str()),
+    )
 }

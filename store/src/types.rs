@@ -304,6 +304,15 @@ pub struct EventDetail {
     pub sha256: [u8; 32],
 }
 
+/// A mirrored object as whoever reads single objects needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirroredObject {
+    /// `_raw_data` as JSON text. Of a deleted object, the last state that was seen of it.
+    pub raw: String,
+    /// Whether the row is flagged as deleted; false in tables whose rows are removed or stay.
+    pub is_deleted: bool,
+}
+
 /// A mirrored row as rebuilding needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRow {

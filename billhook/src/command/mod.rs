@@ -74,8 +74,9 @@ impl Command {
     /// # Errors
     /// Why it failed, for a person to read.
     pub fn run(self, resolution: &Resolution, functions: Option<Arc<dyn Hosting>>) -> anyhow::Result<ExitCode> {
-        if let Some(functions) = &functions {
-            functions.check()?;
+        // Settings that are refused are told by the command itself.
+        if let (Some(functions), Ok(configuration)) = (&functions, configuration(resolution)) {
+            functions.check(&configuration.aliases)?;
         }
         let functions = functions.as_deref();
         match self {

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::configuration;
 use crate::failure::{FAILED, Hinted, Refused};
-use crate::functions::Hosting;
+use crate::functions::{Hosting, MirrorEnricher};
 use crate::reading::{Reading, read_policy};
 use crate::settings::Resolution;
 use crate::settings::configuration::{Configuration, Mode, Transport};
@@ -151,8 +151,12 @@ impl Mirror {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let api = stripe_api::client(configuration, OnKeyRefused::Wait, Arc::clone(&metrics))?;
-        let engine = functions.map(|functions| functions.start(store, &clock));
-        let router = functions.zip(engine.as_ref()).map(|(functions, engine)| functions.router(&clock, engine.waker()));
+        let aliases = &configuration.aliases;
+        let account = configuration.stripe.account.clone().unwrap_or_default();
+        let enrich = Arc::new(MirrorEnricher::new(store.clone(), api.clone(), account));
+        let engine = functions.map(|functions| functions.start(aliases, enrich, store, &clock));
+        let router =
+            functions.zip(engine.as_ref()).map(|(functions, engine)| functions.router(aliases, &clock, engine.waker()));
         let options = ApplierOptions { router, ..applier_options(configuration) };
         let applier = Applier::start(options, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let ingest = Ingest::start(

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use billhook_core::Secret;
+use billhook_flow::Aliases;
 use billhook_stripe::api::ApiKey;
 
 use super::database::{Database, PostgresUrl};
@@ -36,6 +37,8 @@ pub struct Configuration {
     pub apply: Apply,
     /// Reading from Stripe what deliveries did not bring.
     pub sync: Sync,
+    /// What Stripe's events are called.
+    pub aliases: Aliases,
     /// Limits of the HTTP server.
     pub http: Http,
     /// How long applied deliveries are kept, in days.
@@ -335,6 +338,7 @@ fn assemble(values: &Values<'_>) -> Configuration {
             reconcile_requests_per_second: values.number("reconcile.requests_per_second"),
             reconcile_grace_seconds: values.number("reconcile.grace_seconds"),
         },
+        aliases: values.aliases("functions.aliases"),
         http: Http {
             connections_max: values.number("http.connections_max"),
             connections_per_address_max: values.optional_number("http.connections_per_address_max"),
@@ -455,6 +459,14 @@ impl<'a> Values<'a> {
         match self.value(key) {
             None => Vec::new(),
             Some(Value::List(words)) => words.clone(),
+            Some(_) => missing(key),
+        }
+    }
+
+    fn aliases(&self, key: &str) -> Aliases {
+        match self.value(key) {
+            None => Aliases::default(),
+            Some(Value::Aliases(aliases, _)) => aliases.clone(),
             Some(_) => missing(key),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use billhook_flow::Aliases;
+
 use super::database::Database;
 use super::secret;
 use super::setting::{Kind, Setting};
@@ -45,6 +47,7 @@ pub fn value(setting: &Setting, text: &str) -> Result<Value, Problem> {
         Kind::Identifier => identifier(text),
         Kind::ApiVersion => api_version(text),
         Kind::Account => account(text),
+        Kind::Aliases => aliases(text),
     }
 }
 
@@ -170,6 +173,27 @@ fn account(text: &str) -> Result<Value, Problem> {
     }
 }
 
+fn aliases(text: &str) -> Result<Value, Problem> {
+    let mut given = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let Some((name, event_type)) = part.split_once('=') else {
+            let action = "write name=type, e.g. billing/lost=customer.subscription.deleted";
+            return Err(Problem::new(format!("contains {}", quoted(part)), action));
+        };
+        given.push((name.trim(), event_type.trim()));
+    }
+    let shown: Vec<String> = given.iter().map(|(name, event_type)| format!("{name}={event_type}")).collect();
+    match Aliases::default().with(given) {
+        Ok(aliases) => Ok(Value::Aliases(aliases, shown.join(","))),
+        Err(defects) => {
+            let told: Vec<String> =
+                defects.iter().map(|defect| format!("{} {}", quoted(&defect.name), defect.what)).collect();
+            let action = defects.into_iter().map(|defect| defect.action).next().unwrap_or_default();
+            Err(Problem::new(format!("has a name that cannot be: {}", told.join(", ")), action))
+        }
+    }
+}
+
 /// A value inside a message: short, printable and without anything that looks like a secret pasted into the wrong place.
 fn quoted(text: &str) -> String {
     /// Longer values are cut.
@@ -243,6 +267,23 @@ mod tests {
         let Ok(Value::List(words)) = check("stripe.revalidate_objects", "charge, invoice,") else { panic!("refused") };
         assert_eq!(words, ["charge", "invoice"]);
         assert!(check("stripe.revalidate_objects", "charges").is_err());
+    }
+
+    #[test]
+    fn names_of_events_stand_for_types_that_exist() {
+        let Ok(Value::Aliases(aliases, given)) =
+            check("functions.aliases", "billing/lost=customer.subscription.deleted, billing/paid = invoice.paid,")
+        else {
+            panic!("refused")
+        };
+        assert_eq!(aliases.names_of("invoice.paid"), ["stripe/invoice.paid", "billing/paid"]);
+        assert_eq!(given, "billing/lost=customer.subscription.deleted,billing/paid=invoice.paid");
+        let problem = check("functions.aliases", "billing/paid=invoice.payed").unwrap_err();
+        assert!(problem.what.contains("billing/paid") && problem.what.contains("invoice.payed"), "{}", problem.what);
+        assert_eq!(problem.action, "did you mean invoice.paid?");
+        for bad in ["invoice.paid", "=invoice.paid", "billing/*=invoice.paid", "stripe/charge.failed=invoice.paid"] {
+            assert!(check("functions.aliases", bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub enum Kind {
     ApiVersion,
     /// A Stripe account id.
     Account,
+    /// Names of events, each with the type of Stripe's that it stands for: `name=type`, separated by commas.
+    Aliases,
 }
 
 /// Which secret it is: each has its own form.
@@ -94,6 +96,8 @@ pub enum Group {
     Apply,
     /// Reading from Stripe what deliveries did not bring.
     Sync,
+    /// Durable functions.
+    Functions,
     /// The HTTP server.
     Http,
     /// Logs, metrics, retention.
@@ -102,13 +106,14 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the documents.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::General,
         Self::Stripe,
         Self::Postgres,
         Self::Ingest,
         Self::Apply,
         Self::Sync,
+        Self::Functions,
         Self::Http,
         Self::Operation,
     ];
@@ -122,6 +127,7 @@ impl Group {
             Self::Ingest => "Taking deliveries",
             Self::Apply => "Applying deliveries",
             Self::Sync => "Reading from Stripe",
+            Self::Functions => "Durable functions",
             Self::Http => "HTTP server",
             Self::Operation => "Operation",
         }
@@ -152,6 +158,7 @@ impl Kind {
             Self::Identifier => "NAME",
             Self::ApiVersion => "VERSION",
             Self::Account => "ACCOUNT",
+            Self::Aliases => "NAME=TYPE",
         }
     }
 
@@ -172,6 +179,7 @@ impl Kind {
             Self::Identifier => "SQL name: lower-case letters, digits and `_`".to_owned(),
             Self::ApiVersion => "API version, e.g. `2020-08-27`".to_owned(),
             Self::Account => "account id (`acct_…`)".to_owned(),
+            Self::Aliases => "`name=type`, separated by commas".to_owned(),
         }
     }
 }

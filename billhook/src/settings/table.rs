@@ -431,6 +431,19 @@ pub static ALL: &[Setting] = &[
         doc: "How long an event may be late before a difference that it would explain counts as drift.",
     },
     Setting {
+        key: "functions.aliases",
+        flag: Some("functions-aliases"),
+        environment: &["BILLHOOK_FUNCTIONS_ALIASES"],
+        kind: Kind::Aliases,
+        default: Default::Unset("the built-in names only"),
+        group: Group::Functions,
+        doc: "Names of your own for Stripe's events, beside `stripe/<type>`, e.g. \
+              `billing/lost=customer.subscription.deleted`; a name may stand for several types. Built in are \
+              `stripe/subscription.created`, `stripe/subscription.cancelled` (`customer.subscription.deleted`), \
+              `stripe/payment.failed` (`invoice.payment_failed`) and `stripe/payment.succeeded` \
+              (`charge.succeeded`); one that is given here stands for the given types only.",
+    },
+    Setting {
         key: "http.connections_max",
         flag: Some("http-connections-max"),
         environment: &["BILLHOOK_HTTP_CONNECTIONS_MAX"],

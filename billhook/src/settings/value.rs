@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use billhook_core::Secret;
+use billhook_flow::Aliases;
 
 use super::database::Database;
 use super::secret;
@@ -23,6 +24,8 @@ pub enum Value {
     Boolean(bool),
     /// Words of a fixed set.
     List(Vec<String>),
+    /// Names of events, with the given ones as they were written.
+    Aliases(Aliases, String),
     /// An address to listen on.
     Address(SocketAddr),
     /// A database.
@@ -40,6 +43,7 @@ impl Value {
             Self::Integer(number) => number.to_string(),
             Self::Boolean(boolean) => boolean.to_string(),
             Self::List(words) => words.join(","),
+            Self::Aliases(_, given) => given.clone(),
             Self::Address(address) => address.to_string(),
             Self::Database(database) => database.to_string(),
         }

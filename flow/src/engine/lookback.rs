@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::route::{Matcher, Publish, Source, stored};
 use crate::event::Event;
-use crate::names;
+use crate::names::{self, Aliases};
 
 /// How long an event that calls runs off counts for runs that start later: deliveries can be three days late.
 const EARLY_CANCEL: SignedDuration = SignedDuration::from_hours(4 * 24);
@@ -25,6 +25,7 @@ pub type ReadDelivery = fn(&[u8]) -> Option<Event>;
 pub(super) struct Back<'a> {
     pub(super) store: &'a Store,
     pub(super) read_delivery: Option<ReadDelivery>,
+    pub(super) aliases: &'a Aliases,
     pub(super) run: &'a ClaimedRun,
     pub(super) now: Timestamp,
 }
@@ -35,11 +36,12 @@ impl Back<'_> {
         let since = self.run.created_at;
         let mut found = Vec::new();
         for name in names {
-            let event_type = self.read_delivery.and_then(|_| names::stripe_type(name));
-            let seen = self.seen(name, event_type, since).await?;
-            found.extend(self.all(seen));
+            for (stored, event_type) in self.stored_names(name) {
+                let seen = self.seen(&stored, event_type.filter(|_| self.read_delivery.is_some()), since).await?;
+                found.extend(self.all(seen).into_iter().map(|event| (event, name.clone())));
+            }
         }
-        found.retain(|event| !consumed.contains(&event.id));
+        found.retain(|(event, _)| !consumed.contains(&event.id));
         let published = self.publish(found).await?;
         Ok(published.iter().any(|one| !one.woken.is_empty()))
     }
@@ -49,11 +51,23 @@ impl Back<'_> {
         let since = self.run.created_at.saturating_sub(EARLY_CANCEL).unwrap_or(Timestamp::MIN);
         let mut found = Vec::new();
         for name in names.collect::<HashSet<&str>>() {
-            // The deliveries of these names are kept as events, since a function names them.
-            found.extend(self.seen(name, None, since).await?.events);
+            for (stored, _) in self.stored_names(name) {
+                // The deliveries of these names are kept as events, since a function names them.
+                let events = self.seen(&stored, None, since).await?.events;
+                found.extend(events.into_iter().map(|event| (event, name.to_owned())));
+            }
         }
         let published = self.publish(found).await?;
         Ok(published.iter().any(|one| !one.cancelled.is_empty()))
+    }
+
+    /// The names under which events are stored that are known by this one, with Stripe's types.
+    fn stored_names<'n>(&'n self, name: &'n str) -> Vec<(String, Option<&'n str>)> {
+        let types = self.aliases.types_of(name);
+        if types.is_empty() {
+            return vec![(name.to_owned(), None)];
+        }
+        types.into_iter().map(|event_type| (names::of_type(event_type), Some(event_type))).collect()
     }
 
     async fn seen(&self, name: &str, event_type: Option<&str>, since: Timestamp) -> Result<Seen, StoreError> {
@@ -70,11 +84,12 @@ impl Back<'_> {
         events
     }
 
-    async fn publish(&self, events: Vec<FlowEvent>) -> Result<Vec<billhook_store::Published>, StoreError> {
+    /// Publishes earlier events, each by the name that the run knows it by.
+    async fn publish(&self, events: Vec<(FlowEvent, String)>) -> Result<Vec<billhook_store::Published>, StoreError> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let again = |event| Publication { event, keep: Keep::Already, runs: Vec::new() };
+        let again = |(event, name)| Publication { event, names: vec![name], keep: Keep::Already, runs: Vec::new() };
         let publications = events.into_iter().map(again).collect();
         let matcher = Arc::new(OnlyFor(self.run.id.clone()));
         self.store.transact(Publish { publications, matcher, now: self.now }).await

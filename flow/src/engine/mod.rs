@@ -5,12 +5,14 @@
 
 mod claims;
 mod committer;
+mod enrich;
 mod held;
 mod lookback;
 mod route;
 mod schedule;
 mod worker;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::names::Aliases;
 use crate::registry::Functions;
 use claims::Claims;
 use committer::Committer;
@@ -29,12 +32,13 @@ use worker::{Bench, Workers};
 
 use schedule::Scheduled;
 
+pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
 pub use route::{Matcher, Publish, Source, publication};
 pub use worker::is_function_thread;
 
 /// How an engine works.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EngineOptions {
     /// This process among all that use the database; leases are in this name.
     pub holder: String,
@@ -46,6 +50,18 @@ pub struct EngineOptions {
     pub lease: SignedDuration,
     /// Reads Stripe's events out of their deliveries, for runs that wait for one which came before they did. `None` without a mirror.
     pub read_delivery: Option<ReadDelivery>,
+    /// Friendly names of Stripe's events.
+    pub aliases: Aliases,
+    /// Completes the data of events before a function sees them; what it gave is recorded.
+    pub enrich: Option<Arc<dyn Enrich>>,
+}
+
+impl fmt::Debug for EngineOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("EngineOptions");
+        shown.field("holder", &self.holder).field("threads", &self.threads).field("runs_max", &self.runs_max);
+        shown.field("lease", &self.lease).field("enriches", &self.enrich.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl EngineOptions {
@@ -57,6 +73,8 @@ impl EngineOptions {
             runs_max: 1_000,
             lease: SignedDuration::from_secs(10),
             read_delivery: None,
+            aliases: Aliases::default(),
+            enrich: None,
         }
     }
 }
@@ -107,6 +125,8 @@ impl Engine {
             clock: Arc::clone(&clock),
             wake: Arc::clone(&wake),
             read_delivery: options.read_delivery,
+            aliases: options.aliases.clone(),
+            enrich: options.enrich.clone(),
         };
         let scheduled =
             Scheduled { functions, store: store.clone(), clock: Arc::clone(&clock), wake: Arc::clone(&wake) };

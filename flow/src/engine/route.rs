@@ -57,26 +57,26 @@ pub fn publication<App>(
     names: &[String],
     now: Timestamp,
 ) -> Publication {
-    let event = stored(event, source);
+    let (event, known) = (stored(event, source), names.to_vec());
     if source == Source::User && event.ts > now {
         let keep = Keep::Until(event.ts, None);
-        return Publication { event, keep, runs: Vec::new() };
+        return Publication { event, names: known, keep, runs: Vec::new() };
     }
     let runs = runs(functions, &event, names, now);
     let keep = match source {
         Source::User => Keep::Always,
         // A run that starts later has to find it.
-        Source::Stripe if functions.is_called_off_by(&event.name) => Keep::Always,
+        Source::Stripe if functions.is_called_off_by(names) => Keep::Always,
         Source::Stripe => Keep::IfUsed,
     };
-    Publication { event, keep, runs }
+    Publication { event, names: known, keep, runs }
 }
 
 /// A scheduled event whose time has come.
 pub(super) fn due<App>(functions: &Functions<App>, event: FlowEvent, now: Timestamp) -> Publication {
-    let names = [event.name.clone()];
+    let names = vec![event.name.clone()];
     let runs = runs(functions, &event, &names, now);
-    Publication { event, keep: Keep::Already, runs }
+    Publication { event, names, keep: Keep::Already, runs }
 }
 
 fn runs<App>(functions: &Functions<App>, event: &FlowEvent, names: &[String], now: Timestamp) -> Vec<NewFlowRun> {
@@ -141,7 +141,7 @@ impl Work for Publish {
 
     async fn run<T: Transaction>(self, transaction: &mut T) -> Result<Vec<Published>, StoreError> {
         let Self { publications, matcher, now } = self;
-        let names: Vec<EventName> = publications.iter().flat_map(Publication::names).collect();
+        let names: Vec<EventName> = publications.iter().flat_map(Publication::event_names).collect();
         let paths = transaction.attend(&names).await?;
         transaction.publish(&publications, &paths, &*matcher, now).await
     }
@@ -158,7 +158,7 @@ impl Work for PublishDue {
 
     async fn run<T: Transaction>(self, transaction: &mut T) -> Result<u64, StoreError> {
         let Self { publications, now } = self;
-        let names: Vec<EventName> = publications.iter().flat_map(Publication::names).collect();
+        let names: Vec<EventName> = publications.iter().flat_map(Publication::event_names).collect();
         let paths = transaction.attend(&names).await?;
         let keys: Vec<String> = publications.iter().map(|one| one.event.key.clone()).collect();
         let taken = transaction.take_flow_events(&keys, now).await?;

@@ -3,20 +3,22 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use billhook_core::Clock;
 use billhook_core::run::{RunInput, RunState};
 use billhook_core::step::StepKey;
 use billhook_store::{ClaimedRun, FlowWait, Publication, RunCommit, RunNext, StepRecord, Store, StoreError, WaitKind};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use super::EngineOptions;
 use super::chance;
 use super::committer::Committer;
+use super::enrich::{Enrich, EnrichError};
 use super::held::Held;
 use super::lookback::{Back, ReadDelivery};
 use super::route::{self, Source};
@@ -25,6 +27,7 @@ use crate::event::Event;
 use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, Sent, Wait};
 use crate::expression::Expression;
 use crate::function::Function;
+use crate::names::Aliases;
 use crate::registry::Functions;
 
 /// How the threads are called, before their number.
@@ -51,6 +54,8 @@ pub(super) struct Bench<App> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Arc<Notify>,
     pub(super) read_delivery: Option<ReadDelivery>,
+    pub(super) aliases: Aliases,
+    pub(super) enrich: Option<Arc<dyn Enrich>>,
 }
 
 /// Workers that may die with a run before it is set aside. A deploy kills some as well, and each run that gets on counts anew.
@@ -150,6 +155,19 @@ async fn turn<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: Claim
     }
 }
 
+/// Completed data of an event.
+enum Enriched {
+    /// It was recorded before.
+    Before(Value),
+    /// It is recorded with the first thing that the run does.
+    Now(Value),
+}
+
+/// Where the completed data of the event is recorded. No step has this key: ids of steps do not begin with a space.
+fn enriched_key() -> StepKey {
+    StepKey::new(" event", 1)
+}
+
 struct Turn<'a, App> {
     bench: &'a Arc<Bench<App>>,
     function: &'a Function<App>,
@@ -157,13 +175,23 @@ struct Turn<'a, App> {
 }
 
 impl<App: Send + Sync + 'static> Turn<'_, App> {
-    async fn run(&self, event: Event, memos: Memos) -> Result<Option<RunNext>, StoreError> {
+    async fn run(&self, mut event: Event, memos: Memos) -> Result<Option<RunNext>, StoreError> {
         let Self { bench, function, claimed } = self;
         if claimed.is_first && !function.cancels().is_empty() {
             let names = function.cancels().iter().map(|cancel| cancel.event.as_str());
             if self.back().cancels(names).await? {
                 return Ok(None);
             }
+        }
+        let journal = Arc::new(Recorder::new(Arc::clone(bench), claimed));
+        match self.enriched(&event, &memos).await {
+            Ok(Some(Enriched::Before(data))) => event.data = data,
+            Ok(Some(Enriched::Now(data))) => {
+                journal.keep(record(&enriched_key(), &Memo::Done(data.clone())));
+                event.data = data;
+            }
+            Ok(None) => {}
+            Err(error) => return Ok(Some(rest(bench, claimed.failures, &error))),
         }
         let memos = Arc::new(memos);
         let request = Request {
@@ -174,7 +202,6 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
             clock: Arc::clone(&bench.clock),
             chance: chance(),
         };
-        let journal = Arc::new(Recorder::new(Arc::clone(bench), claimed));
         let outcome = function.execute(Arc::clone(&bench.app), request, Arc::clone(&journal) as Arc<dyn Journal>).await;
         if let Outcome::Suspended(waits) = &outcome
             && !self.settle(&journal, waits, &memos).await?
@@ -184,11 +211,22 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         Ok(said(outcome, claimed.failures))
     }
 
+    /// The completed data of the run's event: as it was recorded, or new.
+    async fn enriched(&self, event: &Event, memos: &Memos) -> Result<Option<Enriched>, EnrichError> {
+        if let Some(Memo::Done(data)) = memos.get(&enriched_key()) {
+            return Ok(Some(Enriched::Before(data.clone())));
+        }
+        match &self.bench.enrich {
+            Some(enrich) => Ok(enrich.enrich(event).await?.map(Enriched::Now)),
+            None => Ok(None),
+        }
+    }
+
     /// Records new waits, and looks for events that came before them; false when the run is somebody else's.
     async fn settle(&self, journal: &Recorder<App>, waits: &[Wait], memos: &Memos) -> Result<bool, StoreError> {
         let new: Vec<&Wait> = waits.iter().filter(|wait| wait.is_new).collect();
         let mut commit = journal.commit();
-        commit.records = new.iter().map(|wait| record(&wait.key, &wait.memo)).collect();
+        commit.records.extend(new.iter().map(|wait| record(&wait.key, &wait.memo)));
         commit.waits = new.iter().filter_map(|wait| self.wait(wait)).collect();
         if !commit.records.is_empty() && self.bench.committer.commit(commit).await.is_err() {
             return Ok(false);
@@ -222,8 +260,8 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
     }
 
     fn back(&self) -> Back<'_> {
-        let Bench { store, read_delivery, clock, .. } = &**self.bench;
-        Back { store, read_delivery: *read_delivery, run: self.claimed, now: clock.now() }
+        let Bench { store, read_delivery, aliases, clock, .. } = &**self.bench;
+        Back { store, read_delivery: *read_delivery, aliases, run: self.claimed, now: clock.now() }
     }
 }
 
@@ -252,8 +290,8 @@ impl Read for ClaimedRun {
     }
 }
 
-/// The run is tried again soon, because the database did not answer.
-fn rest<App>(bench: &Bench<App>, failures: u32, error: &StoreError) -> RunNext {
+/// The run is tried again soon, because something that it needs did not answer.
+fn rest<App>(bench: &Bench<App>, failures: u32, error: &dyn std::error::Error) -> RunNext {
     tracing::warn!(%error, "a run could not be executed; it is tried again");
     let due_at = bench.clock.now().saturating_add(SignedDuration::from_secs(REST_SECONDS)).unwrap_or(Timestamp::MAX);
     let (state, message) = (after(RunInput::Suspend), Some(storable(error.to_string())));
@@ -302,17 +340,24 @@ struct Recorder<App> {
     token: i64,
     /// Workers died with the run before; the first record says that it got further.
     has_crashed: AtomicBool,
+    /// What is recorded together with whatever comes first.
+    kept: Mutex<Option<StepRecord>>,
 }
 
 impl<App> Recorder<App> {
     fn new(bench: Arc<Bench<App>>, claimed: &ClaimedRun) -> Self {
         let has_crashed = AtomicBool::new(claimed.crashes > 0);
-        Self { bench, run: claimed.id.clone(), token: claimed.token, has_crashed }
+        Self { bench, run: claimed.id.clone(), token: claimed.token, has_crashed, kept: Mutex::default() }
+    }
+
+    fn keep(&self, record: StepRecord) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
     }
 
     fn commit(&self) -> RunCommit {
         let got_on = self.has_crashed.swap(false, Ordering::Relaxed);
-        RunCommit { got_on, ..RunCommit::new(self.run.clone(), self.token) }
+        let records = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().collect();
+        RunCommit { records, got_on, ..RunCommit::new(self.run.clone(), self.token) }
     }
 }
 
@@ -330,8 +375,9 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             };
             let publications: Vec<Publication> = what.sends.iter().map(publication).collect();
             let has_sent = !publications.is_empty();
-            let records = vec![record(&what.key, &what.memo)];
-            self.bench.committer.commit(RunCommit { records, publications, ..self.commit() }).await?;
+            let mut commit = RunCommit { publications, ..self.commit() };
+            commit.records.push(record(&what.key, &what.memo));
+            self.bench.committer.commit(commit).await?;
             if has_sent {
                 self.bench.wake.notify_one();
             }

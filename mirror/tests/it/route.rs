@@ -29,8 +29,8 @@ struct One {
 }
 
 impl Router for One {
-    fn name(&self, event_type: &str) -> String {
-        format!("stripe/{event_type}")
+    fn names(&self, event_type: &str) -> Vec<String> {
+        vec![format!("stripe/{event_type}")]
     }
 
     fn route(&self, event: &AppliedEvent<'_>) -> Option<Publication> {
@@ -51,11 +51,12 @@ impl Router for One {
         let event = FlowEvent {
             key: event.id.to_owned(),
             id: event.id.to_owned(),
-            name: self.name(event.event_type),
+            name: format!("stripe/{}", event.event_type),
             data: body["data"]["object"].to_string(),
             ts: event.created,
         };
-        Publication { event, keep: Keep::IfUsed, runs: Vec::new() }
+        let names = vec![event.name.clone()];
+        Publication { event, names, keep: Keep::IfUsed, runs: Vec::new() }
     }
 
     fn matcher(&self) -> &dyn WaitMatcher {

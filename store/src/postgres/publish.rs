@@ -183,7 +183,7 @@ async fn arrivals(
         if matches!(one.keep, Keep::Until(..)) || published.is_duplicate {
             continue;
         }
-        for (name, path) in paths.iter().filter(|(name, _)| *name == one.event.name) {
+        for (name, path) in paths.iter().filter(|(name, _)| one.names.contains(name)) {
             let value = if path.is_empty() { Some(String::new()) } else { matcher.value(&one.event, path) };
             if let Some(value) = value {
                 wanted.entry((name, path, value)).or_default().push(number);

@@ -9,7 +9,7 @@ use super::row_parameters::{RowParameters, check_shape};
 use super::session::Patience;
 use super::table_sql::Statement;
 use super::{PostgresStore, column, count, limit, statements};
-use crate::{StoreError, StoredRow, UnseenRow, UnseenRows};
+use crate::{MirroredObject, StoreError, StoredRow, UnseenRow, UnseenRows};
 
 impl PostgresStore {
     /// See [`crate::Store::scan_rows`]. Rows of an older engine, which have no `_raw_data`, are passed over.
@@ -40,6 +40,32 @@ impl PostgresStore {
             found.insert(row.id.clone(), row);
         }
         Ok(ids.iter().map(|id| found.remove(id)).collect())
+    }
+
+    /// See [`crate::Store::object`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn object(&self, table: &'static Table, id: &str) -> Result<Option<MirroredObject>, StoreError> {
+        let sql = self.shared.table_sql(table, Statement::Object)?;
+        let rows = self.query(Patience::Answer, "reading an object", &sql, &[&id]).await?;
+        let read = |row| Ok(MirroredObject { raw: column(row, 0)?, is_deleted: column(row, 1)? });
+        rows.first().map(read).transpose()
+    }
+
+    /// See [`crate::Store::text_of`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow, or when it is no column of texts.
+    pub async fn text_of(
+        &self,
+        table: &'static Table,
+        position: usize,
+        id: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let sql = self.shared.table_sql(table, Statement::Text { column: position })?;
+        let rows = self.query(Patience::Answer, "reading a column", &sql, &[&id]).await?;
+        rows.first().map_or(Ok(None), |row| column(row, 0))
     }
 
     /// See [`crate::Store::unseen_rows`].

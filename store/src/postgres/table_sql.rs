@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use billhook_core::table::{Column, ColumnType, Meta, OnDelete, Orphans, Path, Segment, Source, Table};
 
 use super::names::{MirrorSchema, quote};
-use crate::{Guard, StoreError};
+use crate::{Guard, StoreError, text_column};
 
 /// Which statement on a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +21,10 @@ pub(super) enum Statement {
     Rewrite,
     Scan,
     Read,
+    Object,
+    Text {
+        column: usize,
+    },
     Age,
     Missing,
     States,
@@ -141,6 +145,8 @@ impl<'a> Builder<'a> {
             Statement::Rewrite => self.rewrite(),
             Statement::Scan => self.scan(),
             Statement::Read => self.read(),
+            Statement::Object => self.object(),
+            Statement::Text { column } => self.text(column)?,
             Statement::Age => self.age(),
             Statement::Missing => self.missing(),
             Statement::States => self.states(),
@@ -287,6 +293,20 @@ impl<'a> Builder<'a> {
 
     fn read(&self) -> String {
         format!("{} WHERE stored.\"id\" = ANY($1) AND stored.{} IS NOT NULL", self.stored_rows(), self.raw)
+    }
+
+    fn object(&self) -> String {
+        let deleted = if self.table.column("deleted").is_some() { "stored.\"deleted\" IS TRUE" } else { "false" };
+        format!(
+            "SELECT stored.{raw}::text, {deleted} FROM {} AS stored WHERE stored.\"id\" = $1 AND stored.{raw} IS NOT NULL",
+            self.target,
+            raw = self.raw
+        )
+    }
+
+    fn text(&self, column: usize) -> Result<String, StoreError> {
+        let name = quote(text_column(self.table, column)?);
+        Ok(format!("SELECT stored.{name} FROM {} AS stored WHERE stored.\"id\" = $1", self.target))
     }
 
     fn stored_rows(&self) -> String {

@@ -221,7 +221,7 @@ fn commit(
     }
     commit.waits.iter().try_for_each(|wait| publish::register(connection, wait))?;
     if !commit.publications.is_empty() {
-        let names: Vec<EventName> = commit.publications.iter().flat_map(Publication::names).collect();
+        let names: Vec<EventName> = commit.publications.iter().flat_map(Publication::event_names).collect();
         let paths = publish::attend(connection, &names)?;
         publish::publish(connection, &commit.publications, &paths, matcher, now)?;
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::inbox::whole;
 use super::statements::{DELETED, quoted};
-use crate::{Contender, RowState, StoredRow, Tombstone, UnseenRow, UnseenRows};
+use crate::{Contender, MirroredObject, RowState, StoredRow, Tombstone, UnseenRow, UnseenRows};
 
 /// Versions of rows. The writer is alone, so reading locks.
 pub(super) fn row_states(
@@ -46,6 +46,33 @@ pub(super) fn rows(connection: &Connection, table: &Table, ids: &[String]) -> ru
     let mut statement = connection
         .prepare_cached(&format!("{STORED} {} WHERE id = ?1 AND _raw_data IS NOT NULL", quoted(&table.name)))?;
     ids.iter().map(|id| statement.query_row([id], stored_row).optional()).collect()
+}
+
+/// The document of one row, and whether the row is flagged as deleted.
+pub(super) fn object(connection: &Connection, table: &Table, id: &str) -> rusqlite::Result<Option<MirroredObject>> {
+    let deleted = if table.column(DELETED).is_some() { "deleted IS true" } else { "false" };
+    let read = |row: &Row<'_>| Ok(MirroredObject { raw: row.get(0)?, is_deleted: row.get(1)? });
+    connection
+        .prepare_cached(&format!(
+            "SELECT CAST(_raw_data AS TEXT), {deleted} FROM {} WHERE id = ?1 AND _raw_data IS NOT NULL",
+            quoted(&table.name)
+        ))?
+        .query_row([id], read)
+        .optional()
+}
+
+/// What a text column of one row holds.
+pub(super) fn text_of(
+    connection: &Connection,
+    table: &Table,
+    column: &str,
+    id: &str,
+) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached(&format!("SELECT {} FROM {} WHERE id = ?1", quoted(column), quoted(&table.name)))?
+        .query_row([id], |row| row.get(0))
+        .optional()
+        .map(Option::flatten)
 }
 
 fn stored_row(row: &Row<'_>) -> rusqlite::Result<StoredRow> {

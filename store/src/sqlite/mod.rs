@@ -39,8 +39,8 @@ use self::readers::Readers;
 use self::statements::Statements;
 use self::writer::Writer;
 use crate::{
-    Backlog, Delivery, DirtyMark, EventDetail, EventFilter, EventSummary, Location, MigrationReport, Options,
-    QuarantineSummary, Role, SchemaState, StoreError, StoredDelivery, StoredRow, Work,
+    Backlog, Delivery, DirtyMark, EventDetail, EventFilter, EventSummary, Location, MigrationReport, MirroredObject,
+    Options, QuarantineSummary, Role, SchemaState, StoreError, StoredDelivery, StoredRow, Work, text_column,
 };
 
 /// The driver: a handle on the writer thread and the reading connections. What each method does stands at [`crate::Store`].
@@ -200,6 +200,19 @@ impl SqliteStore {
     ) -> Result<Vec<StoredRow>, StoreError> {
         let after_id = after_id.to_owned();
         self.read("scanning rows", move |connection| history::scan(connection, table, &after_id, limit)).await
+    }
+
+    /// See [`crate::Store::object`].
+    pub async fn object(&self, table: &'static Table, id: &str) -> Result<Option<MirroredObject>, StoreError> {
+        let id = id.to_owned();
+        self.read("reading an object", move |connection| history::object(connection, table, &id)).await
+    }
+
+    /// See [`crate::Store::text_of`].
+    pub async fn text_of(&self, table: &'static Table, column: usize, id: &str) -> Result<Option<String>, StoreError> {
+        let id = id.to_owned();
+        let name = text_column(table, column)?;
+        self.read("reading a column", move |connection| history::text_of(connection, table, name, &id)).await
     }
 
     /// See [`crate::Store::rewrite_rows`].

@@ -61,7 +61,7 @@ pub(super) fn publish(
     order.sort_by_key(|number| publications[*number].event.ts);
     for number in order {
         if !matches!(publications[number].keep, Keep::Until(..)) && !published[number].is_duplicate {
-            arrive(connection, &publications[number].event, &mut published[number], paths, matcher, now)?;
+            arrive(connection, &publications[number], &mut published[number], paths, matcher, now)?;
         }
     }
     Ok(published)
@@ -136,14 +136,15 @@ pub(super) fn register(connection: &Connection, wait: &FlowWait) -> rusqlite::Re
 /// Ends the waits and calls off the runs that an event is meant for.
 fn arrive(
     connection: &Connection,
-    event: &FlowEvent,
+    one: &Publication,
     published: &mut Published,
     paths: &[(String, String)],
     matcher: &dyn WaitMatcher,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
+    let event = &one.event;
     let mut matching = Vec::new();
-    for (name, path) in paths.iter().filter(|(name, _)| *name == event.name) {
+    for (name, path) in paths.iter().filter(|(name, _)| one.names.contains(name)) {
         let value = if path.is_empty() { Some(String::new()) } else { matcher.value(event, path) };
         let Some(value) = value else { continue };
         let found = connection

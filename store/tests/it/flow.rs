@@ -26,14 +26,19 @@ fn event(id: &str) -> FlowEvent {
 fn run(id: &str, function: &str, event_id: &str, due_at: i64) -> Publication {
     let (id, function, dedupe_key) = (id.to_owned(), function.to_owned(), event_id.to_owned());
     let run = NewFlowRun { id, function, dedupe_key, due_at: at(due_at), cancels: Vec::new() };
-    Publication { event: event(event_id), keep: Keep::IfUsed, runs: vec![run] }
+    Publication {
+        event: event(event_id),
+        names: vec!["stripe/invoice.paid".to_owned()],
+        keep: Keep::IfUsed,
+        runs: vec![run],
+    }
 }
 
 /// An event `name` with text at the path `value`.
 fn told(id: &str, name: &str, value: &str, ts: i64) -> Publication {
     let (key, data) = (format!("user/{id}"), format!("\"{value}\""));
     let event = FlowEvent { key, id: id.to_owned(), name: name.to_owned(), data, ts: at(ts) };
-    Publication { event, keep: Keep::Always, runs: Vec::new() }
+    Publication { event, names: vec![name.to_owned()], keep: Keep::Always, runs: Vec::new() }
 }
 
 /// Takes the data of an event for what it carries at every path, and `no` for a condition that is false.
@@ -60,7 +65,7 @@ impl Work for Publish {
     type Output = Vec<Published>;
 
     async fn run<T: Transaction>(self, transaction: &mut T) -> Result<Vec<Published>, StoreError> {
-        let names: Vec<EventName> = self.0.iter().flat_map(Publication::names).collect();
+        let names: Vec<EventName> = self.0.iter().flat_map(Publication::event_names).collect();
         let paths = transaction.attend(&names).await?;
         transaction.publish(&self.0, &paths, &Plain, self.1).await
     }

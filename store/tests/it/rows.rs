@@ -25,6 +25,39 @@ on_both! {
         assert_eq!(database.store.rows(things, &[]).await.expect("read"), []);
     }
 
+    async fn an_object_is_read_with_whether_it_is_deleted(database) {
+        let database = database.migrated().await;
+        let (owners, streams) = (tables::owners(), tables::streams());
+        let gone = row(owners, "gone", 10).with(owners, "deleted", Value::Boolean(true));
+        database.upsert(owners, vec![row(owners, "there", 10), gone], Guard::Newer).await;
+        database.upsert(streams, vec![row(streams, "kept", 10)], Guard::Newer).await;
+        let read = async |table, id: &str| database.store.object(table, id).await.expect("read");
+        let deleted = async |table, id: &str| read(table, id).await.map(|object| object.is_deleted);
+        assert_eq!(deleted(owners, "there").await, Some(false));
+        assert_eq!(deleted(owners, "gone").await, Some(true));
+        assert_eq!(deleted(streams, "kept").await, Some(false));
+        assert_eq!(deleted(owners, "missing").await, None);
+        let whole = database.store.rows(owners, &texts(&["there"])).await.expect("read").remove(0);
+        assert_eq!(read(owners, "there").await.map(|object| object.raw), whole.map(|row| row.raw));
+        let insert = |table: &str| format!("INSERT INTO {table} (id, name) VALUES ('old_1', 'x')");
+        database.execute(&insert("streams"), &insert("stripe.streams")).await;
+        assert_eq!(read(streams, "old_1").await, None, "a row of an older engine has no document");
+    }
+
+    async fn a_text_column_is_read_by_its_position(database) {
+        let database = database.migrated().await;
+        let things = tables::things();
+        let rows = vec![row(things, "a", 10).with(things, "order", text("x")), row(things, "b", 10)];
+        database.upsert(things, rows, Guard::Newer).await;
+        let order = things.column("order").expect("a column");
+        let read = async |id: &str| database.store.text_of(things, order, id).await.expect("read");
+        assert_eq!(read("a").await.as_deref(), Some("x"));
+        assert_eq!((read("b").await, read("missing").await), (None, None));
+        for column in [things.column("amount").expect("a column"), usize::MAX] {
+            assert!(database.store.text_of(things, column, "a").await.is_err());
+        }
+    }
+
     async fn what_is_neither_there_nor_buried_is_missing(database) {
         let database = database.migrated().await;
         let things = tables::things();
