@@ -6,6 +6,7 @@
 mod claims;
 mod committer;
 mod held;
+mod session;
 mod worker;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::registry::Functions;
 use claims::Claims;
 use committer::Committer;
 use held::Held;
+use session::Sessions;
 use worker::Workers;
 
 pub use worker::is_function_thread;
@@ -82,8 +84,9 @@ impl Engine {
         let stop = watch::Sender::new(false);
         let (committer, committing) = Committer::start(store.clone(), Arc::clone(&clock));
         let names = functions.ids();
-        let workers =
-            Workers::start(&options, Arc::new(functions), app, committer, Arc::clone(&held), Arc::clone(&clock));
+        let sessions = Sessions::new(store.clone(), Arc::clone(&clock));
+        let (functions, held_there, clock_there) = (Arc::new(functions), Arc::clone(&held), Arc::clone(&clock));
+        let workers = Workers::start(&options, functions, app, committer, sessions, held_there, clock_there);
         let claims = Claims {
             options,
             functions: names,

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use billhook_core::Clock;
 use billhook_core::run::{RunInput, RunState};
@@ -18,9 +19,10 @@ use super::EngineOptions;
 use super::chance;
 use super::committer::Committer;
 use super::held::Held;
+use super::session::Sessions;
 use crate::error::Error;
 use crate::event::Event;
-use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request};
+use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, TransactionSession};
 use crate::registry::Functions;
 
 /// How the threads are called, before their number.
@@ -42,6 +44,7 @@ struct Bench<App> {
     functions: Arc<Functions<App>>,
     app: Arc<App>,
     committer: Committer,
+    sessions: Sessions,
     held: Arc<Held>,
     clock: Arc<dyn Clock>,
 }
@@ -52,10 +55,11 @@ impl Workers {
         functions: Arc<Functions<App>>,
         app: Arc<App>,
         committer: Committer,
+        sessions: Sessions,
         held: Arc<Held>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let bench = Arc::new(Bench { functions, app, committer, held, clock });
+        let bench = Arc::new(Bench { functions, app, committer, sessions, held, clock });
         let threads = (0..options.threads.max(1)).filter_map(|number| thread(number, Arc::clone(&bench))).collect();
         Self { threads, next: AtomicUsize::new(0) }
     }
@@ -139,8 +143,8 @@ async fn outcome<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: Cl
     };
     let event = Event { id: event.id, name: event.name, data, ts: event.ts };
     let clock = Arc::clone(&bench.clock);
-    let journal =
-        Recorder { run: run.clone(), token, committer: bench.committer.clone(), held: Arc::clone(&bench.held) };
+    let (committer, sessions) = (bench.committer.clone(), bench.sessions.clone());
+    let journal = Recorder { run: run.clone(), token, committer, sessions, held: Arc::clone(&bench.held) };
     // That a wait is over is recorded before the function hears of it, so that it hears the same the next time.
     for record in over {
         if journal.record(record).await.is_err() {
@@ -208,7 +212,7 @@ fn said(outcome: Outcome, failures: u32) -> Said {
     }
 }
 
-fn record(record: Record) -> StepRecord {
+pub(super) fn record(record: Record) -> StepRecord {
     let is_final = matches!(record.memo, Memo::Done(_) | Memo::Failed(_) | Memo::Came(_));
     // A memo is made of strings, numbers and JSON, so it always has a text.
     let memo = serde_json::to_string(&record.memo).unwrap_or_default();
@@ -224,6 +228,7 @@ struct Recorder {
     run: String,
     token: i64,
     committer: Committer,
+    sessions: Sessions,
     held: Arc<Held>,
 }
 
@@ -236,5 +241,9 @@ impl Journal for Recorder {
             let (run, records) = (self.run.clone(), vec![record(what)]);
             self.committer.commit(RunCommit { run, token: self.token, records, next: None }).await
         })
+    }
+
+    fn begin(&self, limit: Duration) -> Option<Arc<dyn TransactionSession>> {
+        Some(self.sessions.begin(&self.run, self.token, &self.held, limit))
     }
 }

@@ -133,7 +133,7 @@ pub(super) async fn start(
     Ok(runs.iter().map(|run| started.contains(&run.id)).collect())
 }
 
-async fn commit(
+pub(super) async fn commit(
     transaction: &mut PostgresTransaction,
     commits: &[RunCommit],
     now: Timestamp,

@@ -23,6 +23,7 @@ mod runs;
 mod segments;
 mod session;
 mod settings;
+mod sql;
 mod statements;
 mod table_sql;
 mod tls;

@@ -132,7 +132,7 @@ fn steps(connection: &Connection, run: &str) -> rusqlite::Result<Vec<(StepKey, S
         .collect()
 }
 
-fn commit(connection: &Connection, commit: &RunCommit, now: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn commit(connection: &Connection, commit: &RunCommit, now: Timestamp) -> rusqlite::Result<bool> {
     let is_held = connection
         .prepare_cached("SELECT 1 FROM billhook_flow_runs WHERE id = ?1 AND token = ?2 AND state = 'running'")?
         .exists(params![commit.run, commit.token])?;

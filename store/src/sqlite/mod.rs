@@ -18,6 +18,7 @@ mod readers;
 mod runs;
 mod segments;
 mod settings;
+mod sql;
 mod statements;
 mod sync;
 mod times;
