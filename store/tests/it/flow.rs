@@ -11,7 +11,7 @@ fn event(id: &str) -> FlowEvent {
     FlowEvent { id: id.to_owned(), name: "stripe/invoice.paid".to_owned(), data, ts: at(50) }
 }
 
-fn run(id: &str, function: &str, event_id: &str, due_at: i64) -> NewFlowRun {
+pub fn run(id: &str, function: &str, event_id: &str, due_at: i64) -> NewFlowRun {
     NewFlowRun {
         id: id.to_owned(),
         function: function.to_owned(),
@@ -33,7 +33,7 @@ fn commit(run: &ClaimedRun, records: Vec<StepRecord>, next: Option<RunNext>) -> 
     RunCommit { run: run.id.clone(), token: run.token, records, next }
 }
 
-async fn claim(database: &Database, holder: &str, now: i64) -> Vec<ClaimedRun> {
+pub async fn claim(database: &Database, holder: &str, now: i64) -> Vec<ClaimedRun> {
     let functions = ["f".to_owned(), "g".to_owned()];
     database.store.claim_flow_runs(holder, &functions, at(now), at(now + 10), 10).await.expect("claimed")
 }
@@ -50,7 +50,7 @@ async fn state(database: &Database, id: &str) -> RunState {
     database.store.flow_run(id).await.expect("read").expect("a run").state
 }
 
-async fn memos(database: &Database, run: &str) -> Vec<(String, String)> {
+pub async fn memos(database: &Database, run: &str) -> Vec<(String, String)> {
     let steps = database.store.flow_steps(run).await.expect("read");
     steps.into_iter().map(|(key, memo)| (key.to_string(), memo)).collect()
 }
