@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -200,15 +200,20 @@ where
     T: Serialize,
     E: Into<Error>,
 {
-    let running = body(Tx { session: Arc::downgrade(session) });
-    let result = tokio::select! {
+    let mut running = pin!(body(Tx { session: Arc::downgrade(session) }));
+    let returned = tokio::select! {
         biased;
-        result = running => result.map_err(Into::into)?,
-        () = session.ended() => return Err(SqlError::Overdue(hold).into()),
+        result = &mut running => Some(result),
+        // The answer that ended it may have come in this moment, so the body is asked once more.
+        () = session.ended() => tokio::time::timeout(Duration::ZERO, &mut running).await.ok(),
         () = tokio::time::sleep(TIMEOUT_DEFAULT) => {
             return Err(Error::usual(format!("the step took longer than {TIMEOUT_DEFAULT:?}")));
         }
     };
+    let Some(result) = returned else {
+        return Err(session.failure().unwrap_or(SqlError::Overdue(hold)).into());
+    };
+    let result = result.map_err(Into::into)?;
     encode(&result).map_err(|why| {
         Error::terminal(format!("nothing was written because the step's result cannot be recorded: {why}"))
     })

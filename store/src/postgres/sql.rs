@@ -29,6 +29,12 @@ impl PostgresStore {
             Some(first) => first,
             None => return,
         };
+        // Closed never; the permit is for the bound alone.
+        let _place = self.shared.sql_places.acquire().await;
+        if requests.commands.is_closed() {
+            // Whoever asked has gone away meanwhile.
+            return;
+        }
         let transaction = match PostgresTransaction::begin_plain(&self.shared).await {
             Ok(transaction) => transaction,
             Err(error) => return first.refuse(error.into()),

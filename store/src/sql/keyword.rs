@@ -2,12 +2,14 @@
 
 use super::SqlError;
 
-/// They would end the transaction, leave something on a connection that others use after it, or reach for other files.
+/// They would end the transaction, leave something on a connection that others use after it, reach for other files, or wait for data
+/// that nobody sends.
 const FORBIDDEN: &[&str] = &[
     "ABORT",
     "ATTACH",
     "BEGIN",
     "COMMIT",
+    "COPY",
     "DEALLOCATE",
     "DETACH",
     "DISCARD",

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::{SqlError, SqlValue};
 
+/// The greatest number up to which every whole number is a floating-point number.
+const EXACT_MAX: u64 = 1 << f64::MANTISSA_DIGITS;
+
 /// A row of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SqlRow {
@@ -125,6 +128,8 @@ impl FromSqlValue for f64 {
     fn from_sql_value(value: &SqlValue) -> Option<Self> {
         match value {
             SqlValue::Real(number) => Some(*number),
+            // SQLite keeps 5.0 as 5 where the column allows it.
+            SqlValue::Integer(number) if number.unsigned_abs() <= EXACT_MAX => Some(*number as f64),
             _ => None,
         }
     }

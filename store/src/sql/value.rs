@@ -19,7 +19,7 @@ use serde_json::Value;
 /// | `Timestamp` | `timestamptz`, `timestamp` (as UTC), both in microseconds | TEXT, ISO 8601 in UTC with microseconds |
 ///
 /// Columns come back as the same; PostgreSQL's `numeric`, `uuid`, enums, `date`, `time` and `timestamp` without zone are `Text`. SQLite has
-/// no booleans, JSON and times of its own: they are `Integer` and `Text`, and [`crate::SqlRow::get`] reads them as what is asked for.
+/// no booleans, JSON, decimals and times of its own: decimals that must stay exact belong into TEXT columns there, and the others are `Integer` and `Text`, and [`crate::SqlRow::get`] reads them as what is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SqlValue {
     /// NULL.

@@ -1,11 +1,13 @@
 //! SQL of the user's own in the transaction that records a step: all of it or nothing, under the run's token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use billhook_core::step::StepKey;
 use billhook_store::{ClaimedRun, RunCommit, SqlError, SqlRow, SqlSession, SqlValue, StepRecord, sql_session};
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::flow::{claim, memos, run};
 use crate::harness::{Database, Place, at};
@@ -123,6 +125,22 @@ on_both! {
         busy.ended().await;
         assert_eq!(charges(&database).await.as_deref(), Some("0"));
         assert_eq!(database.store.commit_flow_runs(vec![recorded(&held)], at(102)).await.expect("written"), [true]);
+    }
+
+    async fn however_many_transactions_are_open_others_are_served(database) {
+        let (database, _held) = prepared(database).await;
+        let sessions: Vec<Arc<SqlSession>> = (0..20).map(|_| Arc::new(open(&database, LONG))).collect();
+        let mut begun = JoinSet::new();
+        for session in sessions.iter().map(Arc::clone) {
+            begun.spawn(async move { session.query("SELECT 1", &[]).await.map(drop) });
+        }
+        begun.join_next().await.expect("one of them").expect("no panic").expect("begun");
+        database.store.ping().await.expect("served");
+        begun.shutdown().await;
+        drop(sessions);
+        let session = open(&database, LONG);
+        insert(&session, "ch_1").await.expect("taken");
+        session.roll_back().await;
     }
 
     async fn the_transaction_is_not_the_users_to_end(database) {

@@ -13,7 +13,7 @@ use crate::{SQL_ROWS_MAX, SqlError, SqlRow, SqlValue};
 /// The rows of a statement.
 pub(super) fn query(connection: &Connection, sql: &str, parameters: &[SqlValue]) -> Result<Vec<SqlRow>, SqlError> {
     let mut statement = bound(connection, sql, parameters)?;
-    let names: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let mut found = Vec::new();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(failed)? {
