@@ -65,7 +65,8 @@ impl RunSession {
         match self.session.commit(commit, clock.now()).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Lost.into()),
-            Err(error @ SqlError::Database(StoreError::Unavailable(_))) => {
+            // No answer at all says as little as a lost connection.
+            Err(error @ (SqlError::Overdue(_) | SqlError::Database(StoreError::Unavailable(_)))) => {
                 let doubt = Doubt { store, clock, held: Arc::clone(&self.held), fence, record };
                 match runtime.spawn(doubt.settle()).await {
                     Ok(Ok(true)) => Ok(()),
