@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::send::Send;
 use crate::step::{Call, Step};
+use crate::tx_step::{Tx, TxStep};
 use crate::wait::{EventWait, Until, sleep};
 
 /// The context of a run: its steps, its waits, and the application's own state. Cheap to clone.
@@ -83,6 +84,49 @@ impl<App> Ctx<App> {
         B: FnOnce(Call) -> F + 'a,
     {
         Step::new(Arc::clone(&self.execution), id.into(), body)
+    }
+
+    /// A step of SQL in Billhook's own database: what it writes and the record that it did are one commit, so that it takes effect exactly
+    /// once, whatever happens to the process.
+    ///
+    /// The body gets a [`Tx`]. When it returns `Ok`, its result is recorded and everything is committed; an error rolls everything back,
+    /// and the attempt has failed as that of a [`Ctx::step`] would. When the database was away for a moment, or two transactions
+    /// collided, the body is run again at once, so it must do nothing to the rest of the world.
+    ///
+    /// The transaction begins with the first statement and may be open for [`crate::HOLD_DEFAULT`] (see [`TxStep::hold`]). On SQLite
+    /// nobody else writes meanwhile, not even the deliveries of webhooks: do slow work in a step before it. Statements that begin, end or
+    /// configure transactions are refused. A statement that fails dooms the transaction, even if the body goes on. On SQLite foreign keys
+    /// are not enforced.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Error, Result, Terminal};
+    /// # async fn example(ctx: Ctx<()>, email: &str) -> Result<()> {
+    /// let user = ctx
+    ///     .tx_step("record", |tx| async move {
+    ///         let users = tx.query("SELECT id FROM billing_users WHERE email = $1", &[email.into()]).await?;
+    ///         let user: String = users.first().ok_or(Terminal::new("no such user"))?.get("id")?;
+    ///         tx.execute("INSERT INTO charges (id, user_id) VALUES ($1, $2)", &["ch_1".into(), (&user).into()]).await?;
+    ///         Ok::<_, Error>(user)
+    ///     })
+    ///     .retries(5)
+    ///     .await?;
+    /// # let _ = user; Ok(()) }
+    /// ```
+    ///
+    /// A step inside of it does not compile:
+    ///
+    /// ```compile_fail
+    /// # use billhook_flow::{Ctx, Error, Result};
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// let ctx = &ctx;
+    /// ctx.tx_step("outer", |_tx| async move { ctx.step("inner", || async { Ok::<_, Error>(()) }).await }).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn tx_step<'a, B, F>(&self, id: impl Into<String>, body: B) -> TxStep<'a, B>
+    where
+        B: Fn(Tx) -> F + 'a,
+    {
+        TxStep::new(Arc::clone(&self.execution), id.into(), body)
     }
 
     /// Sleeps, at most 366 days. The end is fixed when the sleep begins and never computed again.

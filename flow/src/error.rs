@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 
 use billhook_core::retry::asked_pause;
+use billhook_store::SqlError;
 use jiff::SignedDuration;
 
 use crate::exchange::StepError;
@@ -95,7 +96,7 @@ where
 {
     fn from(error: E) -> Self {
         let any: &dyn Any = &error;
-        let retry = if any.is::<Terminal>() {
+        let retry = if any.is::<Terminal>() || any.downcast_ref::<SqlError>().is_some_and(SqlError::is_final) {
             Retry::Never
         } else {
             any.downcast_ref::<RetryAfter>().map_or(Retry::Usual, |asked| Retry::After(asked.after))

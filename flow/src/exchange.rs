@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use billhook_core::Clock;
 use billhook_core::step::StepKey;
+use billhook_store::{SqlError, SqlRow, SqlValue};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -165,8 +167,50 @@ pub enum ParkReason {
 #[error("the run belongs to somebody else")]
 pub struct Lost;
 
+/// A future that an engine gives to a function.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// Where finished steps are recorded.
 pub trait Journal: Send + Sync {
     /// Makes a record durable. The step counts, and the function goes on, when this is done.
     fn record(&self, record: Record) -> Pin<Box<dyn Future<Output = Result<(), Lost>> + Send + '_>>;
+
+    /// A transaction for a step whose SQL and record are committed together, which may be open for `limit`; `None` when this engine has
+    /// no database for functions.
+    fn begin(&self, limit: Duration) -> Option<Arc<dyn TransactionSession>> {
+        let _ = limit;
+        None
+    }
+}
+
+/// A transaction of the engine's database. It begins with its first statement, and is rolled back when it is dropped.
+pub trait TransactionSession: Send + Sync {
+    /// Rows of a statement.
+    fn query<'a>(&'a self, sql: &'a str, parameters: &'a [SqlValue]) -> Pending<'a, Result<Vec<SqlRow>, SqlError>>;
+
+    /// How many rows a statement changed.
+    fn execute<'a>(&'a self, sql: &'a str, parameters: &'a [SqlValue]) -> Pending<'a, Result<u64, SqlError>>;
+
+    /// Makes the record durable together with what the statements did.
+    fn commit(&self, record: Record) -> Pending<'_, Result<(), CommitError>>;
+
+    /// Rolls back, and returns when that is done.
+    fn roll_back(&self) -> Pending<'_, ()>;
+
+    /// Returns when the transaction has ended by itself, because it was open for too long.
+    fn ended(&self) -> Pending<'_, ()>;
+
+    /// What the first statement that failed did fail with.
+    fn failure(&self) -> Option<SqlError>;
+}
+
+/// Why neither the record nor what the statements did is written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// The run was given to another worker, or was called off.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// The database refused it.
+    #[error(transparent)]
+    Refused(#[from] SqlError),
 }

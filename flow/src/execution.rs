@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use billhook_core::step::StepKey;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::exchange::{Journal, Memo, Outcome, ParkReason, Record, Request, StepError, Wait};
+use crate::exchange::{Journal, Memo, Outcome, ParkReason, Record, Request, StepError, TransactionSession, Wait};
 
 /// Most steps and waits of one run: each is a row and is read at every replay.
 pub(crate) const STEPS_MAX: u32 = 1_000;
@@ -92,6 +93,11 @@ impl Execution {
         if self.journal.record(record).await.is_err() {
             self.end(Outcome::Lost).await
         }
+    }
+
+    /// A transaction of the engine's database, if it has one.
+    pub(crate) fn begin(&self, limit: Duration) -> Option<Arc<dyn TransactionSession>> {
+        self.journal.begin(limit)
     }
 
     /// Waits for ever; the driver drops the function when nothing else can happen.

@@ -26,6 +26,7 @@
 //!
 //! - **A step may run more than once until it is recorded**: a crash between its effect and its record repeats it. Every attempt gets
 //!   the same [`Call::idempotency_key`]; give it to whoever takes one.
+//! - **A [`Ctx::tx_step`] takes effect exactly once**: its SQL and its record are one commit, in the database that Billhook uses.
 //! - **Ids name steps**, not the order of calls: steps may be reordered under sleeping runs.
 //! - **Code between steps runs again at every replay.** Reads and writes belong into steps.
 //! - **Steps do not nest**, and a function is not spawned onto other tasks: neither compiles.
@@ -51,17 +52,23 @@ pub mod schedule;
 mod send;
 mod step;
 pub mod testing;
+mod tx_step;
 mod wait;
 
 pub use billhook_core::retry::Backoff;
 pub use billhook_core::step::StepKey;
+pub use billhook_store::{FromSqlValue, SqlError, SqlRow, SqlValue};
 pub use ctx::{Ctx, Join};
 pub use error::{Error, Result, RetryAfter, Terminal};
 pub use event::Event;
-pub use exchange::{Journal, Lost, Memo, Outcome, ParkReason, Record, Request, Sent, StepError, Wait};
+pub use exchange::{
+    CommitError, Journal, Lost, Memo, Outcome, ParkReason, Pending, Record, Request, Sent, StepError,
+    TransactionSession, Wait,
+};
 pub use function::{Function, function};
 pub use names::{ALIASES, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
 pub use registry::{Defect, Functions};
 pub use send::Send;
 pub use step::{Call, Step};
+pub use tx_step::{HOLD_DEFAULT, HOLD_MAX, Tx, TxStep};
 pub use wait::{EventWait, days, hours, minutes, seconds};

@@ -18,7 +18,7 @@ use crate::exchange::{Memo, Outcome, ParkReason};
 use crate::execution::Execution;
 
 /// How long one attempt may take unless the step says otherwise.
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
+pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
 
 /// Most bytes of a step's result as JSON: it is read again at every replay.
 const RESULT_BYTES_MAX: usize = 4 << 20;
@@ -114,21 +114,9 @@ impl<B> Step<'_, B> {
     {
         let Self { execution, key, body, retries, backoff, timeout, at_most_once, borrows: _ } = self;
         let key = key?;
-        let attempt = match execution.memo(&key) {
-            None => 0,
-            Some(Memo::Done(value)) => return Ok(decode(&execution, &key, value.clone()).await),
-            Some(Memo::Failed(error)) => return Err(Error::recorded(error)),
-            Some(memo @ Memo::Retry { at, .. }) if *at > execution.now() => {
-                return execution.wait(&key, memo.clone(), false).await;
-            }
-            Some(Memo::Retry { attempts, .. }) => *attempts,
-            Some(Memo::Begun) => {
-                let message = format!("{key} began and nothing is known of its end; it must not run twice");
-                return execution.end(Outcome::Parked(ParkReason::NeedsDecision, message)).await;
-            }
-            Some(Memo::Sleep { .. } | Memo::Event { .. } | Memo::Came(_)) => {
-                return execution.undecodable(&key, "the id belonged to a wait before").await;
-            }
+        let attempt = match begin(&execution, &key).await {
+            Beginning::Attempt(attempt) => attempt,
+            Beginning::Over(result) => return result,
         };
         let busy = execution.busy();
         let call = Call { idempotency_key: key.idempotency_key(&execution.request.run), attempt };
@@ -140,7 +128,10 @@ impl<B> Step<'_, B> {
                     execution.record(&key, Memo::Begun).await;
                 }
                 let result = match tokio::time::timeout(timeout, body(call)).await {
-                    Ok(Ok(value)) => encode(&value),
+                    // The effect has happened: trying again would repeat it and fail in the same way.
+                    Ok(Ok(value)) => encode(&value).map_err(|why| {
+                        Error::terminal(format!("the step ran, and its result cannot be recorded: {why}"))
+                    }),
                     Ok(Err(error)) => Err(error.into()),
                     Err(_elapsed) if at_most_once => {
                         let message = format!("{key} took longer than {timeout:?}, and it must not run twice");
@@ -153,16 +144,47 @@ impl<B> Step<'_, B> {
         };
         execution.record(&key, memo.clone()).await;
         drop(busy);
-        match memo {
-            Memo::Done(value) => Ok(decode(&execution, &key, value).await),
-            Memo::Failed(error) => Err(Error::recorded(&error)),
-            waiting => execution.wait(&key, waiting, false).await,
+        end(&execution, &key, memo).await
+    }
+}
+
+/// What a step finds of itself when it is awaited.
+pub(crate) enum Beginning<T> {
+    /// An attempt is to be made, after so many.
+    Attempt(u32),
+    /// It is recorded how the step ended.
+    Over(Result<T, Error>),
+}
+
+/// Looks at what is recorded of a step. Does not return when the step waits, or when nobody knows what to do.
+pub(crate) async fn begin<T: DeserializeOwned>(execution: &Execution, key: &StepKey) -> Beginning<T> {
+    match execution.memo(key) {
+        None => Beginning::Attempt(0),
+        Some(Memo::Done(value)) => Beginning::Over(Ok(decode(execution, key, value.clone()).await)),
+        Some(Memo::Failed(error)) => Beginning::Over(Err(Error::recorded(error))),
+        Some(memo @ Memo::Retry { at, .. }) if *at > execution.now() => execution.wait(key, memo.clone(), false).await,
+        Some(Memo::Retry { attempts, .. }) => Beginning::Attempt(*attempts),
+        Some(Memo::Begun) => {
+            let message = format!("{key} began and nothing is known of its end; it must not run twice");
+            execution.end(Outcome::Parked(ParkReason::NeedsDecision, message)).await
+        }
+        Some(Memo::Sleep { .. } | Memo::Event { .. } | Memo::Came(_)) => {
+            execution.undecodable(key, "the id belonged to a wait before").await
         }
     }
 }
 
+/// What a step gives its function when this was recorded. Does not return when it is tried again.
+pub(crate) async fn end<T: DeserializeOwned>(execution: &Execution, key: &StepKey, memo: Memo) -> Result<T, Error> {
+    match memo {
+        Memo::Done(value) => Ok(decode(execution, key, value).await),
+        Memo::Failed(error) => Err(Error::recorded(&error)),
+        waiting => execution.wait(key, waiting, false).await,
+    }
+}
+
 /// What is recorded after an attempt.
-fn after_attempt(
+pub(crate) fn after_attempt(
     execution: &Execution,
     result: Result<Value, Error>,
     attempt: u32,
@@ -185,14 +207,13 @@ fn after_attempt(
     Memo::Retry { attempts: attempt + 1, at, error: error.to_record() }
 }
 
-fn encode<T: Serialize>(value: &T) -> Result<Value, Error> {
-    // The effect has happened: trying again would repeat it and fail in the same way.
-    let refused = |why: &str| Error::terminal(format!("the step ran, and its result cannot be recorded: {why}"));
-    let text = serde_json::to_vec(value).map_err(|error| refused(&error.to_string()))?;
+/// The result as JSON; `Err` says why it cannot be recorded.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Value, String> {
+    let text = serde_json::to_vec(value).map_err(|error| error.to_string())?;
     if text.len() > RESULT_BYTES_MAX {
-        return Err(refused(&format!("{} bytes are more than {RESULT_BYTES_MAX}", text.len())));
+        return Err(format!("{} bytes are more than {RESULT_BYTES_MAX}", text.len()));
     }
-    serde_json::from_slice(&text).map_err(|error| refused(&error.to_string()))
+    serde_json::from_slice(&text).map_err(|error| error.to_string())
 }
 
 async fn decode<T: DeserializeOwned>(execution: &Execution, key: &StepKey, value: Value) -> T {

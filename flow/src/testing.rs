@@ -73,7 +73,7 @@ impl<App: Send + Sync + 'static> Trial<App> {
         Self { function: function.clone(), app: Arc::new(app), event, fakes, coming }
     }
 
-    /// The step of this id is not run and has this result.
+    /// The step of this id is not run and has this result. Every `tx_step` needs one: a trial has no database.
     #[must_use]
     pub fn fake(mut self, id: impl Into<String>, result: Value) -> Self {
         self.fakes.insert(id.into(), Ok(result));

@@ -143,6 +143,23 @@ pub trait WaitMatcher: Send + Sync {
     fn memo(&self, event: Option<&FlowEvent>) -> String;
 }
 
+/// Decides for commits that send nothing: there is no event to decide about.
+pub(crate) struct NothingSent;
+
+impl WaitMatcher for NothingSent {
+    fn value(&self, _event: &FlowEvent, _path: &str) -> Option<String> {
+        None
+    }
+
+    fn matches(&self, _wait: &StoredWait, _event: &FlowEvent) -> bool {
+        false
+    }
+
+    fn memo(&self, _event: Option<&FlowEvent>) -> String {
+        String::new()
+    }
+}
+
 /// A name of events that a transaction deals with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventName {

@@ -16,6 +16,7 @@ macro_rules! each {
 mod error;
 mod flow;
 pub mod postgres;
+mod sql;
 pub mod sqlite;
 mod sync;
 mod sync_operations;
@@ -24,6 +25,7 @@ mod types;
 
 pub use error::StoreError;
 pub use flow::*;
+pub use sql::{FromSqlValue, SQL_ROWS_MAX, SqlError, SqlRequests, SqlRow, SqlSession, SqlValue, sql_session};
 pub use sync::*;
 pub use transaction::{Transaction, Work};
 pub use types::*;
@@ -126,6 +128,15 @@ impl Store {
     /// [`StoreError::is_transient`] is true and nothing was written.
     pub async fn transact<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
         each!(self, driver => driver.transact(work).await)
+    }
+
+    /// Serves a session to its end: begins a transaction with its first statement, runs what it asks for, and commits or rolls back.
+    /// When the session's other side is dropped, or the transaction is open for longer than its limit, it is rolled back. Errors are
+    /// answers to the session.
+    ///
+    /// On SQLite nobody else writes while the transaction is open. On PostgreSQL it has a connection of the pool.
+    pub async fn serve_sql(&self, requests: SqlRequests) {
+        each!(self, driver => driver.serve_sql(requests).await);
     }
 
     /// Deliveries, newest first.

@@ -10,6 +10,7 @@ mod held;
 mod lookback;
 mod route;
 mod schedule;
+mod session;
 mod worker;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::registry::Functions;
 use claims::Claims;
 use committer::Committer;
 use held::Held;
+use session::Sessions;
 use worker::{Bench, Workers};
 
 use schedule::Scheduled;
@@ -121,6 +123,7 @@ impl Engine {
             app,
             store: store.clone(),
             committer,
+            sessions: Sessions::new(store.clone(), Arc::clone(&clock)),
             held: Arc::clone(&held),
             clock: Arc::clone(&clock),
             wake: Arc::clone(&wake),

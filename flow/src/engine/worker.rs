@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use billhook_core::Clock;
 use billhook_core::run::{RunInput, RunState};
@@ -22,9 +23,10 @@ use super::enrich::{Enrich, EnrichError};
 use super::held::Held;
 use super::lookback::{Back, ReadDelivery};
 use super::route::{self, Source};
+use super::session::Sessions;
 use crate::error::Error;
 use crate::event::Event;
-use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, Sent, Wait};
+use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, Sent, TransactionSession, Wait};
 use crate::expression::Expression;
 use crate::function::Function;
 use crate::names::Aliases;
@@ -50,6 +52,7 @@ pub(super) struct Bench<App> {
     pub(super) app: Arc<App>,
     pub(super) store: Store,
     pub(super) committer: Committer,
+    pub(super) sessions: Sessions,
     pub(super) held: Arc<Held>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Arc<Notify>,
@@ -323,7 +326,7 @@ fn said(outcome: Outcome, failures: u32) -> Option<RunNext> {
     })
 }
 
-fn record(key: &StepKey, memo: &Memo) -> StepRecord {
+pub(super) fn record(key: &StepKey, memo: &Memo) -> StepRecord {
     let is_final = matches!(memo, Memo::Done(_) | Memo::Failed(_) | Memo::Came(_));
     // A memo is made of strings, numbers and JSON, so it always has a text.
     StepRecord { key: key.clone(), memo: serde_json::to_string(memo).unwrap_or_default(), is_final }
@@ -383,5 +386,11 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             }
             Ok(())
         })
+    }
+
+    fn begin(&self, limit: Duration) -> Option<Arc<dyn TransactionSession>> {
+        // It stays for later as well: this transaction may not come to its end.
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(self.bench.sessions.begin(&self.run, self.token, kept, &self.bench.held, limit))
     }
 }

@@ -8,6 +8,7 @@
 mod engine;
 mod exchange;
 mod steps;
+mod tx_step;
 mod waits;
 
 use std::sync::{Arc, Mutex};

@@ -178,7 +178,7 @@ impl PostgresStore {
     }
 }
 
-async fn commit(
+pub(super) async fn commit(
     transaction: &mut PostgresTransaction,
     commits: &[RunCommit],
     matcher: &dyn WaitMatcher,

@@ -24,6 +24,7 @@ mod runs;
 mod segments;
 mod session;
 mod settings;
+mod sql;
 mod statements;
 mod table_sql;
 mod tls;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use billhook_core::failpoint;
 use billhook_core::table::Table;
 use deadpool_postgres::Pool;
+use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 
 use self::links::Links;
@@ -42,6 +44,9 @@ use self::session::{Parameters, Patience, Session};
 use self::table_sql::{Statement, TableStatements};
 use self::transaction::PostgresTransaction;
 use crate::{Location, Options, StoreError, Work};
+
+/// One of so many connections may be held by transactions of the user's.
+const SQL_SHARE: usize = 2;
 
 /// The driver: a handle on a connection pool. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +61,8 @@ struct Shared {
     mirror: MirrorSchema,
     table_statements: TableStatements,
     links: Links,
+    /// Places for transactions of the user's, fewer than there are connections: nobody may wait in vain because functions think.
+    sql_places: Semaphore,
 }
 
 impl Shared {
@@ -84,6 +91,7 @@ impl PostgresStore {
             links: Links::new(&mirror, options.tables),
             mirror,
             table_statements: TableStatements::default(),
+            sql_places: Semaphore::new((location.connections_max / SQL_SHARE).max(1)),
         };
         let store = Self { shared: Arc::new(shared) };
         store.ping().await?;

@@ -8,7 +8,7 @@ use deadpool_postgres::{Object, Pool};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Row, SimpleQueryMessage, SimpleQueryRow, Statement};
 
 use super::failure;
 use crate::StoreError;
@@ -22,6 +22,10 @@ const HOUSEKEEPING_DEADLINE_MS: u64 = 120_000;
 
 /// For one statement of a migration, which may wait for locks and rewrite a table.
 const MIGRATION_DEADLINE_MS: u64 = 600_000;
+
+/// Prepared statements of one connection beyond which those of the user's are prepared anew each time: SQL that is put together at run
+/// time must not fill the memory.
+const STATEMENTS_KEPT_MAX: usize = 1_000;
 
 /// How long an operation may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +96,41 @@ impl Session {
     /// Starts the time of the next statement.
     pub(super) fn renew(&mut self, patience: Patience) {
         self.deadline = patience.deadline();
+    }
+
+    /// Bounds what follows by a time that is given.
+    pub(super) fn renew_until(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// Lets the server understand a statement of the user's. It is kept for the connection while there is room.
+    pub(super) async fn understand(&self, operation: &'static str, sql: &str) -> Result<Statement, StoreError> {
+        let connection = self.connection()?;
+        let has_room = connection.statement_cache.size() < STATEMENTS_KEPT_MAX;
+        self.within(operation, async {
+            if has_room { connection.prepare_cached(sql).await } else { connection.prepare(sql).await }
+        })
+        .await
+    }
+
+    /// Runs a statement that the server has understood.
+    pub(super) async fn query_understood(
+        &self,
+        operation: &'static str,
+        statement: &Statement,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.within(operation, self.connection()?.query(statement, parameters)).await
+    }
+
+    /// Runs a statement that the server has understood; gives the number of rows it touched.
+    pub(super) async fn execute_understood(
+        &self,
+        operation: &'static str,
+        statement: &Statement,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, StoreError> {
+        self.within(operation, self.connection()?.execute(statement, parameters)).await
     }
 
     /// Runs a statement that is prepared once a connection.

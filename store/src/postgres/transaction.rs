@@ -27,18 +27,30 @@ const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '3s'; SET LOCAL enable_seqs
                      SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
                      SET LOCAL plan_cache_mode = force_generic_plan";
 
+/// For SQL that is not ours: the planner decides.
+const BEGIN_PLAIN: &str = "BEGIN; SET LOCAL lock_timeout = '3s'";
+
 /// A transaction on one connection. Dropped without commit, it closes the connection and so rolls back.
 pub(super) struct PostgresTransaction {
-    session: Session,
+    pub(super) session: Session,
     shared: Arc<Shared>,
     /// A statement failed, so the server will only roll back: COMMIT would do that too and report success.
-    failed: bool,
+    pub(super) failed: bool,
 }
 
 impl PostgresTransaction {
     pub(super) async fn begin(shared: &Arc<Shared>) -> Result<Self, StoreError> {
+        Self::begin_by(shared, BEGIN).await
+    }
+
+    /// A transaction for the user's own statements.
+    pub(super) async fn begin_plain(shared: &Arc<Shared>) -> Result<Self, StoreError> {
+        Self::begin_by(shared, BEGIN_PLAIN).await
+    }
+
+    async fn begin_by(shared: &Arc<Shared>, begin: &str) -> Result<Self, StoreError> {
         let session = Session::take(&shared.pool, Patience::Answer).await?;
-        session.batch("beginning a transaction", BEGIN).await?;
+        session.batch("beginning a transaction", begin).await?;
         Ok(Self { session, shared: Arc::clone(shared), failed: false })
     }
 

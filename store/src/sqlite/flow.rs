@@ -198,7 +198,7 @@ fn steps(connection: &Connection, run: &str) -> rusqlite::Result<Vec<(StepKey, S
         .collect()
 }
 
-fn commit(
+pub(super) fn commit(
     connection: &Connection,
     commit: &RunCommit,
     matcher: &dyn WaitMatcher,

@@ -19,6 +19,7 @@ mod readers;
 mod runs;
 mod segments;
 mod settings;
+mod sql;
 mod statements;
 mod sync;
 mod times;

@@ -17,6 +17,7 @@ use super::ballast::Ballast;
 use super::errors::refused;
 use super::job::{Job, Kind, Task};
 use super::readers::closed;
+use super::sql::Session;
 use super::statements::Statements;
 use super::transaction::SqliteTransaction;
 use crate::{Role, StoreError};
@@ -37,6 +38,8 @@ type Exclusive = Box<dyn FnOnce(&mut Connection) + Send>;
 enum Message {
     Job(Box<dyn Job>),
     Exclusive(Exclusive),
+    /// A transaction of its own, so that nothing else is undone or delayed with it.
+    Session(Session),
     Close,
 }
 
@@ -96,6 +99,14 @@ impl Writer {
         answer.await.map_err(|_dropped| closed())?
     }
 
+    /// Serves a session in a transaction of its own. The thread does nothing else meanwhile.
+    pub(super) async fn serve(&self, session: Session) {
+        if let Err(mpsc::error::SendError(Message::Session(refused))) = self.queue.send(Message::Session(session)).await
+        {
+            refused.refuse(closed());
+        }
+    }
+
     /// Finishes what is queued, moves the log into the database and ends the thread.
     pub(super) async fn close(&self) {
         // An error means that the thread has ended already.
@@ -127,6 +138,7 @@ impl WriterThread {
                     self.commit(jobs);
                 }
                 Message::Exclusive(operation) => operation(&mut self.connection),
+                Message::Session(session) => self.serve(session),
                 // What is queued behind this message is still done; nothing new comes in.
                 Message::Close => queue.close(),
             }
@@ -161,6 +173,15 @@ impl WriterThread {
                     job.answer(Err(error.clone()));
                 }
             }
+        }
+    }
+
+    fn serve(&mut self, session: Session) {
+        if !self.ballast.allows_growth(&self.connection) {
+            return session.refuse(StoreError::Full("new data is refused until there is room".to_owned()));
+        }
+        if let Err(error) = session.serve(&mut self.connection) {
+            self.undo(&error);
         }
     }
 

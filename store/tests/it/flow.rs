@@ -23,7 +23,7 @@ fn event(id: &str) -> FlowEvent {
     }
 }
 
-fn run(id: &str, function: &str, event_id: &str, due_at: i64) -> Publication {
+pub fn run(id: &str, function: &str, event_id: &str, due_at: i64) -> Publication {
     let (id, function, dedupe_key) = (id.to_owned(), function.to_owned(), event_id.to_owned());
     let run = NewFlowRun { id, function, dedupe_key, due_at: at(due_at), cancels: Vec::new() };
     Publication {
@@ -76,7 +76,7 @@ async fn publish(database: &Database, publications: Vec<Publication>, now: i64) 
 }
 
 /// Starts runs; returns for each whether it is new.
-async fn start(database: &Database, runs: Vec<Publication>, now: i64) -> Vec<bool> {
+pub async fn start(database: &Database, runs: Vec<Publication>, now: i64) -> Vec<bool> {
     publish(database, runs, now).await.into_iter().flat_map(|one| one.started).collect()
 }
 
@@ -112,7 +112,7 @@ fn commit(run: &ClaimedRun, records: Vec<StepRecord>, next: Option<RunNext>) -> 
     RunCommit { records, next, ..RunCommit::new(run.id.clone(), run.token) }
 }
 
-async fn claim(database: &Database, holder: &str, now: i64) -> Vec<ClaimedRun> {
+pub async fn claim(database: &Database, holder: &str, now: i64) -> Vec<ClaimedRun> {
     claim_of(database, holder, &["f", "g"], now, 10).await
 }
 
@@ -127,7 +127,7 @@ fn ids(runs: &[ClaimedRun]) -> Vec<&str> {
     runs.iter().map(|run| run.id.as_str()).collect()
 }
 
-async fn write(database: &Database, commits: Vec<RunCommit>, now: i64) -> Vec<bool> {
+pub async fn write(database: &Database, commits: Vec<RunCommit>, now: i64) -> Vec<bool> {
     database.store.commit_flow_runs(commits, Arc::new(Plain), at(now)).await.expect("written")
 }
 
@@ -135,7 +135,7 @@ async fn state(database: &Database, id: &str) -> RunState {
     database.store.flow_run(id).await.expect("read").expect("a run").state
 }
 
-async fn memos(database: &Database, run: &str) -> Vec<(String, String)> {
+pub async fn memos(database: &Database, run: &str) -> Vec<(String, String)> {
     let steps = database.store.flow_steps(run).await.expect("read");
     steps.into_iter().map(|(key, memo)| (key.to_string(), memo)).collect()
 }

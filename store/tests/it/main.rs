@@ -28,6 +28,7 @@ mod rows;
 mod runs;
 mod segments;
 mod settings;
+mod sql;
 mod sqlite_file;
 mod tombstones;
 mod upsert;
