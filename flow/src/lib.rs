@@ -46,6 +46,7 @@ mod exchange;
 mod execution;
 pub mod expression;
 mod function;
+pub mod intake;
 mod invoke;
 mod names;
 mod registry;

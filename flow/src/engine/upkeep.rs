@@ -56,7 +56,7 @@ impl<App: Send + Sync + 'static> Upkeep<App> {
         for parked in self.0.store.parked_flow_runs(before(PARKED_LONGEST), BATCH_MAX).await? {
             self.fail(parked, now).await?;
         }
-        if looks % PRUNE_EVERY == 0 {
+        if looks.is_multiple_of(PRUNE_EVERY) {
             let (runs_before, failed_before) = (before(RUNS_KEPT), before(FAILED_KEPT));
             let retention = FlowRetention { runs_before, failed_before, events_before: runs_before };
             while self.0.store.prune_flow(retention, BATCH_MAX).await? >= BATCH_MAX as u64 {}

@@ -39,7 +39,7 @@ enum Message {
     Job(Box<dyn Job>),
     Exclusive(Exclusive),
     /// A transaction of its own, so that nothing else is undone or delayed with it.
-    Session(Session),
+    Session(Box<Session>),
     Close,
 }
 
@@ -101,7 +101,8 @@ impl Writer {
 
     /// Serves a session in a transaction of its own. The thread does nothing else meanwhile.
     pub(super) async fn serve(&self, session: Session) {
-        if let Err(mpsc::error::SendError(Message::Session(refused))) = self.queue.send(Message::Session(session)).await
+        if let Err(mpsc::error::SendError(Message::Session(refused))) =
+            self.queue.send(Message::Session(Box::new(session))).await
         {
             refused.refuse(closed());
         }
@@ -138,7 +139,7 @@ impl WriterThread {
                     self.commit(jobs);
                 }
                 Message::Exclusive(operation) => operation(&mut self.connection),
-                Message::Session(session) => self.serve(session),
+                Message::Session(session) => self.serve(*session),
                 // What is queued behind this message is still done; nothing new comes in.
                 Message::Close => queue.close(),
             }
