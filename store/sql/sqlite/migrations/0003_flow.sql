@@ -25,6 +25,7 @@ CREATE TABLE billhook_flow_runs (
     ended_at   DATETIME,
     result     TEXT,
     message    TEXT,
+    rerun_of   TEXT,
     CHECK ((due_at IS NULL) = (state NOT IN ('queued', 'running', 'waiting'))),
     CHECK ((holder IS NOT NULL) = (state = 'running'))
 );
@@ -43,4 +44,27 @@ CREATE TABLE billhook_flow_steps (
     is_final    BOOLEAN  NOT NULL,
     recorded_at DATETIME NOT NULL,
     PRIMARY KEY (run, step, occurrence)
+) WITHOUT ROWID;
+
+CREATE INDEX billhook_flow_runs_event_idx ON billhook_flow_runs (event_id);
+
+CREATE INDEX billhook_flow_events_received_idx ON billhook_flow_events (received_at, id);
+
+-- Functions that start and continue no runs until somebody resumes them.
+CREATE TABLE billhook_flow_functions (
+    id        TEXT     NOT NULL PRIMARY KEY,
+    paused_at DATETIME NOT NULL,
+    reason    TEXT     NOT NULL
+) WITHOUT ROWID;
+
+-- Who called off many runs at once, and how many they were.
+CREATE TABLE billhook_flow_cancellations (
+    id             TEXT     NOT NULL PRIMARY KEY,
+    function       TEXT     NOT NULL,
+    event_id       TEXT,
+    created_after  DATETIME,
+    created_before DATETIME NOT NULL,
+    reason         TEXT     NOT NULL,
+    requested_at   DATETIME NOT NULL,
+    runs           BIGINT   NOT NULL
 ) WITHOUT ROWID;

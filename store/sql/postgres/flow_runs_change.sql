@@ -1,0 +1,5 @@
+-- The new token takes the run away from whoever holds it.
+UPDATE billhook.flow_runs SET
+    token = token + 1, holder = NULL, state = $2, due_at = $3, ended_at = $4, result = $5, message = $6,
+    failures = CASE WHEN $7 THEN 0 ELSE failures END
+WHERE id = $1

@@ -1,0 +1,384 @@
+//! Looking at runs of durable functions, and what a person may do about them.
+
+use billhook_core::run::{Illegal, RunInput, RunState};
+use billhook_core::step::StepKey;
+use jiff::Timestamp;
+
+use crate::{FlowEvent, NewFlowRun, Store, StoreError};
+
+/// Most runs of one event that [`Store::flow_event_runs`] gives: an event starts a handful of functions, and each result may be large.
+pub const EVENT_RUNS_MAX: usize = 100;
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FlowRunFilter {
+    /// Only runs of this function.
+    pub function: Option<String>,
+    /// Only runs in this state.
+    pub state: Option<RunState>,
+    /// Only runs that this event started.
+    pub event_id: Option<String>,
+    /// Only runs created at this time or later.
+    pub created_after: Option<Timestamp>,
+    /// Only runs created before this time.
+    pub created_before: Option<Timestamp>,
+    /// Only runs older than this one: the next page.
+    pub before: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FlowEventFilter {
+    /// Only events of this name.
+    pub name: Option<String>,
+    /// Only events that came before the one with this id: the next page. Behind an unknown id there is nothing.
+    pub before: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A run in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowRunSummary {
+    /// Its id, a ULID.
+    pub id: String,
+    /// The function.
+    pub function: String,
+    /// The event that started it.
+    pub event_id: String,
+    /// The event's name; `None` when the event is no longer kept.
+    pub event_name: Option<String>,
+    /// Its state.
+    pub state: RunState,
+    /// When it goes on, or the end of the lease of whoever executes it; `None` when it is over or parked.
+    pub due_at: Option<Timestamp>,
+    /// The process that executes it.
+    pub holder: Option<String>,
+    /// How often the function failed outside of its steps.
+    pub failures: u32,
+    /// When its event was routed.
+    pub created_at: Timestamp,
+    /// When it was first executed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it failed with, why it is parked, or what a person said who decided about it.
+    pub message: Option<String>,
+    /// The run that it repeats.
+    pub rerun_of: Option<String>,
+}
+
+/// A run with its result, which a list leaves out because it may be large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowRunDetail {
+    /// The run.
+    pub summary: FlowRunSummary,
+    /// What it returned, as JSON.
+    pub result: Option<String>,
+}
+
+/// What is recorded of a step or a wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowStep {
+    /// Which.
+    pub key: StepKey,
+    /// What, as JSON.
+    pub memo: String,
+    /// Whether it never changes any more.
+    pub is_final: bool,
+    /// When it was recorded last.
+    pub recorded_at: Timestamp,
+}
+
+/// An event that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptEvent {
+    /// The event.
+    pub event: FlowEvent,
+    /// When it was written.
+    pub received_at: Timestamp,
+}
+
+/// How many runs of a function are in a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowRunCount {
+    /// The function.
+    pub function: String,
+    /// The state.
+    pub state: RunState,
+    /// The number.
+    pub runs: u64,
+}
+
+/// What became of something that was asked for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done.
+    Done,
+    /// There is no such run, or what it needs is no longer kept.
+    NotFound,
+    /// The run is in this state, in which it means nothing; nothing was changed.
+    Illegal(RunState),
+}
+
+/// Many runs that are to be called off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancellation {
+    /// Its id, a ULID.
+    pub id: String,
+    /// Runs of this function.
+    pub function: String,
+    /// Only those that this event started.
+    pub event_id: Option<String>,
+    /// Only those created at this time or later.
+    pub created_after: Option<Timestamp>,
+    /// Only those created before this time; with it, runs that are started meanwhile are left alone.
+    pub created_before: Timestamp,
+    /// Why, for whoever looks at the runs.
+    pub reason: String,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+}
+
+/// A cancellation of many runs, and how many they were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancellationSummary {
+    /// What was asked for.
+    pub cancellation: Cancellation,
+    /// Runs that were called off.
+    pub runs: u64,
+}
+
+/// A run of a known event that is to be started once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redelivery {
+    /// The run's id, a ULID.
+    pub run: String,
+    /// The function.
+    pub function: String,
+    /// Of two runs of a function with one key only the first exists.
+    pub dedupe_key: String,
+}
+
+impl Redelivery {
+    pub(crate) fn of(&self, event: &FlowEvent, now: Timestamp) -> NewFlowRun {
+        NewFlowRun {
+            id: self.run.clone(),
+            function: self.function.clone(),
+            dedupe_key: self.dedupe_key.clone(),
+            event: event.clone(),
+            due_at: now.max(event.ts),
+        }
+    }
+}
+
+/// A function that is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PausedFunction {
+    /// The function.
+    pub id: String,
+    /// Since when.
+    pub paused_at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a person asks for a run.
+#[derive(Debug, Clone)]
+pub(crate) enum RunOrder {
+    Cancel { reason: String },
+    Retry,
+    Resolve { result: String, reason: String },
+}
+
+/// What an order changes. Whoever holds the run loses it in any case.
+#[derive(Debug)]
+pub(crate) struct RunChange {
+    pub(crate) state: RunState,
+    pub(crate) due_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) result: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) forgives_failures: bool,
+    /// How the memos begin that are forgotten, so that their steps run again.
+    pub(crate) forgets: &'static [&'static str],
+}
+
+/// How memos of steps begin that did not succeed.
+const UNSUCCESSFUL: [&str; 2] = [r#"{"failed":"#, r#"{"retry":"#];
+
+/// The same, with steps that must not run twice and whose end nobody knows: their run is parked so that a person decides, and
+/// who lets it go on decides that they run again.
+const UNDECIDED: [&str; 3] = [UNSUCCESSFUL[0], UNSUCCESSFUL[1], r#""begun""#];
+
+impl RunOrder {
+    /// What it changes for a run in this state and with this message.
+    pub(crate) fn change(self, state: RunState, message: Option<&str>, now: Timestamp) -> Result<RunChange, Illegal> {
+        let input = match &self {
+            Self::Cancel { .. } => RunInput::Cancel,
+            Self::Retry if state == RunState::Parked => RunInput::Resume,
+            Self::Retry => RunInput::Retry,
+            Self::Resolve { .. } => RunInput::Resolve,
+        };
+        let after = state.after(input)?;
+        let over = RunChange {
+            state: after,
+            due_at: None,
+            ended_at: Some(now),
+            result: None,
+            message: None,
+            forgives_failures: false,
+            forgets: &[],
+        };
+        Ok(match self {
+            Self::Cancel { reason } => RunChange { message: Some(storable(&reason)), ..over },
+            Self::Retry => RunChange {
+                due_at: Some(now),
+                ended_at: None,
+                forgives_failures: true,
+                forgets: if state == RunState::Parked { &UNDECIDED } else { &UNSUCCESSFUL },
+                ..over
+            },
+            Self::Resolve { result, reason } => {
+                let before = message.map(|message| format!(" (before: {message})")).unwrap_or_default();
+                RunChange { result: Some(result), message: Some(storable(&format!("{reason}{before}"))), ..over }
+            }
+        })
+    }
+}
+
+/// PostgreSQL's text holds every character but NUL.
+pub(crate) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// The states that a cancellation ends, by name.
+pub(crate) fn cancellable() -> Vec<&'static str> {
+    let takes = |state: &RunState| state.after(RunInput::Cancel).is_ok();
+    RunState::ALL.into_iter().filter(takes).map(RunState::name).collect()
+}
+
+/// Whether a run in this state does not go on by itself, so that repeating it makes no second one beside it.
+pub(crate) fn may_be_rerun(state: RunState) -> bool {
+    state.is_over() || state == RunState::Parked
+}
+
+impl Store {
+    /// Runs, newest first.
+    pub async fn list_flow_runs(&self, filter: FlowRunFilter) -> Result<Vec<FlowRunSummary>, StoreError> {
+        each!(self, driver => driver.list_flow_runs(filter).await)
+    }
+
+    /// A run with its result.
+    pub async fn flow_run_detail(&self, id: &str) -> Result<Option<FlowRunDetail>, StoreError> {
+        each!(self, driver => driver.flow_run_detail(id).await)
+    }
+
+    /// What is recorded of a run's steps and waits, in the order in which it was recorded.
+    pub async fn flow_run_steps(&self, run: &str) -> Result<Vec<FlowStep>, StoreError> {
+        each!(self, driver => driver.flow_run_steps(run).await)
+    }
+
+    /// How many runs of each function are in each state. It counts all that are kept.
+    pub async fn flow_run_counts(&self) -> Result<Vec<FlowRunCount>, StoreError> {
+        each!(self, driver => driver.flow_run_counts().await)
+    }
+
+    /// An event that started a run.
+    pub async fn flow_event(&self, id: &str) -> Result<Option<KeptEvent>, StoreError> {
+        each!(self, driver => driver.flow_event(id).await)
+    }
+
+    /// Events, newest first.
+    pub async fn list_flow_events(&self, filter: FlowEventFilter) -> Result<Vec<KeptEvent>, StoreError> {
+        each!(self, driver => driver.list_flow_events(filter).await)
+    }
+
+    /// The runs that an event started, newest first, at most [`EVENT_RUNS_MAX`].
+    pub async fn flow_event_runs(&self, event_id: &str) -> Result<Vec<FlowRunDetail>, StoreError> {
+        each!(self, driver => driver.flow_event_runs(event_id).await)
+    }
+
+    /// Calls a run off, whoever holds it: from then on its holder is refused.
+    pub async fn cancel_flow_run(&self, id: &str, reason: &str, now: Timestamp) -> Result<Verdict, StoreError> {
+        let order = RunOrder::Cancel { reason: reason.to_owned() };
+        each!(self, driver => driver.order_flow_run(id, order, now).await)
+    }
+
+    /// Lets a failed or parked run go on: what succeeded stays, and what did not runs again with all its retries. In a parked run
+    /// that includes steps that must not run twice and whose end is unknown.
+    pub async fn retry_flow_run(&self, id: &str, now: Timestamp) -> Result<Verdict, StoreError> {
+        each!(self, driver => driver.order_flow_run(id, RunOrder::Retry, now).await)
+    }
+
+    /// Ends a failed or parked run with a result, given as JSON, as if the function had returned it. `reason` says who decided so
+    /// and why; what the run failed with stays behind it in the run's message.
+    pub async fn resolve_flow_run(
+        &self,
+        id: &str,
+        result: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Verdict, StoreError> {
+        let order = RunOrder::Resolve { result: result.to_owned(), reason: reason.to_owned() };
+        each!(self, driver => driver.order_flow_run(id, order, now).await)
+    }
+
+    /// Starts a run of the same function for the same event from scratch, under an id of its own. Only for a run that is over or
+    /// parked: any other would go on beside it.
+    pub async fn rerun_flow_run(&self, id: &str, new_id: &str, now: Timestamp) -> Result<Verdict, StoreError> {
+        each!(self, driver => driver.rerun_flow_run(id, new_id, now).await)
+    }
+
+    /// How many runs a cancellation would call off at this moment.
+    pub async fn cancellable_flow_runs(&self, cancellation: &Cancellation) -> Result<u64, StoreError> {
+        each!(self, driver => driver.cancellable_flow_runs(cancellation).await)
+    }
+
+    /// Calls off at most `limit` of the runs that a cancellation means, and notes it. Returns how many; fewer than `limit` means that
+    /// there are no more.
+    pub async fn cancel_flow_runs(
+        &self,
+        cancellation: &Cancellation,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        each!(self, driver => driver.cancel_flow_runs(cancellation, limit, now).await)
+    }
+
+    /// Cancellations of many runs, newest first; `before` is the id of the last one of the page before.
+    pub async fn flow_cancellations(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<CancellationSummary>, StoreError> {
+        each!(self, driver => driver.flow_cancellations(before, limit).await)
+    }
+
+    /// Starts further runs of an event that is kept. Returns for each whether it is new, or `None` when the event is not known.
+    pub async fn redeliver_flow_event(
+        &self,
+        event_id: &str,
+        runs: &[Redelivery],
+        now: Timestamp,
+    ) -> Result<Option<Vec<bool>>, StoreError> {
+        each!(self, driver => driver.redeliver_flow_event(event_id, runs, now).await)
+    }
+
+    /// Notes that a function is paused; engines claim none of its runs then. Pausing it again changes the reason.
+    pub async fn pause_function(&self, id: &str, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+        each!(self, driver => driver.pause_function(id, reason, now).await)
+    }
+
+    /// Ends a pause; returns whether there was one.
+    pub async fn resume_function(&self, id: &str) -> Result<bool, StoreError> {
+        each!(self, driver => driver.resume_function(id).await)
+    }
+
+    /// The functions that are paused, by id.
+    pub async fn paused_functions(&self) -> Result<Vec<PausedFunction>, StoreError> {
+        each!(self, driver => driver.paused_functions().await)
+    }
+}

@@ -1,0 +1,406 @@
+//! Looking at runs and steering them. What each operation does stands at [`crate::Store`].
+
+use billhook_core::run::RunState;
+use billhook_core::step::StepKey;
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Row, params};
+
+use super::inbox::whole;
+use super::job::Kind;
+use super::{SqliteStore, flow, times};
+use crate::flow_runs::{RunOrder, cancellable, may_be_rerun};
+use crate::{
+    Cancellation, CancellationSummary, EVENT_RUNS_MAX, FlowEvent, FlowEventFilter, FlowRunCount, FlowRunDetail,
+    FlowRunFilter, FlowRunSummary, FlowStep, KeptEvent, NewFlowRun, PausedFunction, Redelivery, StoreError, Verdict,
+};
+
+impl SqliteStore {
+    /// See [`crate::Store::list_flow_runs`].
+    pub async fn list_flow_runs(&self, filter: FlowRunFilter) -> Result<Vec<FlowRunSummary>, StoreError> {
+        self.read("listing runs", move |connection| list(connection, &filter)).await
+    }
+
+    /// See [`crate::Store::flow_run_detail`].
+    pub async fn flow_run_detail(&self, id: &str) -> Result<Option<FlowRunDetail>, StoreError> {
+        let id = id.to_owned();
+        self.read("reading a run", move |connection| {
+            let sql = format!("SELECT {RUN}, run.result FROM {RUN_FROM} WHERE run.id = ?1");
+            connection.prepare_cached(&sql)?.query_row([id], detail).optional()
+        })
+        .await
+    }
+
+    /// See [`crate::Store::flow_run_steps`].
+    pub async fn flow_run_steps(&self, run: &str) -> Result<Vec<FlowStep>, StoreError> {
+        let run = run.to_owned();
+        self.read("reading steps", move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT step, occurrence, memo, is_final, recorded_at FROM billhook_flow_steps WHERE run = ?1 \
+                     ORDER BY recorded_at, step, occurrence",
+                )?
+                .query_map([run], step)?
+                .collect()
+        })
+        .await
+    }
+
+    /// See [`crate::Store::flow_run_counts`].
+    pub async fn flow_run_counts(&self) -> Result<Vec<FlowRunCount>, StoreError> {
+        let counted = |row: &Row<'_>| {
+            Ok(FlowRunCount { function: row.get(0)?, state: state(row, 1)?, runs: unsigned(row.get(2)?) })
+        };
+        self.read("counting runs", move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT function, state, count(*) FROM billhook_flow_runs GROUP BY function, state \
+                     ORDER BY function, state",
+                )?
+                .query_map([], counted)?
+                .collect()
+        })
+        .await
+    }
+
+    /// See [`crate::Store::flow_event`].
+    pub async fn flow_event(&self, id: &str) -> Result<Option<KeptEvent>, StoreError> {
+        let id = id.to_owned();
+        self.read("reading an event", move |connection| event(connection, &id)).await
+    }
+
+    /// See [`crate::Store::list_flow_events`].
+    pub async fn list_flow_events(&self, filter: FlowEventFilter) -> Result<Vec<KeptEvent>, StoreError> {
+        self.read("listing events", move |connection| list_events(connection, &filter)).await
+    }
+
+    /// See [`crate::Store::flow_event_runs`].
+    pub async fn flow_event_runs(&self, event_id: &str) -> Result<Vec<FlowRunDetail>, StoreError> {
+        let event_id = event_id.to_owned();
+        self.read("reading the runs of an event", move |connection| {
+            let sql = format!(
+                "SELECT {RUN}, run.result FROM {RUN_FROM} WHERE run.event_id = ?1 ORDER BY run.id DESC LIMIT ?2"
+            );
+            connection.prepare_cached(&sql)?.query_map(params![event_id, whole(EVENT_RUNS_MAX)], detail)?.collect()
+        })
+        .await
+    }
+
+    /// Changes a run as a person wants it.
+    pub(crate) async fn order_flow_run(
+        &self,
+        id: &str,
+        order: RunOrder,
+        now: Timestamp,
+    ) -> Result<Verdict, StoreError> {
+        let id = id.to_owned();
+        let change = move |connection: &Connection| order_run(connection, &id, order, now);
+        self.write(Kind::Apply, 0, "changing a run", change).await
+    }
+
+    /// See [`crate::Store::rerun_flow_run`].
+    pub async fn rerun_flow_run(&self, id: &str, new_id: &str, now: Timestamp) -> Result<Verdict, StoreError> {
+        let (id, new_id) = (id.to_owned(), new_id.to_owned());
+        let repeat = move |connection: &Connection| rerun(connection, &id, &new_id, now);
+        self.write(Kind::Apply, 0, "repeating a run", repeat).await
+    }
+
+    /// See [`crate::Store::cancellable_flow_runs`].
+    pub async fn cancellable_flow_runs(&self, cancellation: &Cancellation) -> Result<u64, StoreError> {
+        let cancellation = cancellation.clone();
+        let count = move |connection: &Connection| chosen(connection, &cancellation, i64::MAX);
+        self.read("counting runs to be called off", move |connection| Ok(count(connection)?.len() as u64)).await
+    }
+
+    /// See [`crate::Store::cancel_flow_runs`].
+    pub async fn cancel_flow_runs(
+        &self,
+        cancellation: &Cancellation,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let cancellation = cancellation.clone();
+        let cancel = move |connection: &Connection| cancel_many(connection, &cancellation, limit, now);
+        self.write(Kind::Apply, 0, "calling runs off", cancel).await
+    }
+
+    /// See [`crate::Store::flow_cancellations`].
+    pub async fn flow_cancellations(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<CancellationSummary>, StoreError> {
+        let before = before.map(str::to_owned);
+        self.read("listing cancellations", move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, function, event_id, created_after, created_before, reason, requested_at, runs \
+                     FROM billhook_flow_cancellations WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2",
+                )?
+                .query_map(params![before, whole(limit)], cancellation_summary)?
+                .collect()
+        })
+        .await
+    }
+
+    /// See [`crate::Store::redeliver_flow_event`].
+    pub async fn redeliver_flow_event(
+        &self,
+        event_id: &str,
+        runs: &[Redelivery],
+        now: Timestamp,
+    ) -> Result<Option<Vec<bool>>, StoreError> {
+        let (event_id, runs) = (event_id.to_owned(), runs.to_vec());
+        let redeliver = move |connection: &Connection| {
+            let Some(event) = event(connection, &event_id)? else { return Ok(None) };
+            let runs: Vec<NewFlowRun> = runs.iter().map(|run| run.of(&event.event, now)).collect();
+            flow::start(connection, &runs, now).map(Some)
+        };
+        self.write(Kind::Apply, 0, "starting runs", redeliver).await
+    }
+
+    /// See [`crate::Store::pause_function`].
+    pub async fn pause_function(&self, id: &str, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+        let (id, reason) = (id.to_owned(), reason.to_owned());
+        self.write(Kind::Upkeep, 0, "pausing a function", move |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO billhook_flow_functions (id, paused_at, reason) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT (id) DO UPDATE SET reason = excluded.reason",
+                )?
+                .execute(params![id, times::precise(now), reason])
+                .map(|_rows| ())
+        })
+        .await
+    }
+
+    /// See [`crate::Store::resume_function`].
+    pub async fn resume_function(&self, id: &str) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.write(Kind::Upkeep, 0, "resuming a function", move |connection| {
+            let ended =
+                connection.prepare_cached("DELETE FROM billhook_flow_functions WHERE id = ?1")?.execute([id])?;
+            Ok(ended > 0)
+        })
+        .await
+    }
+
+    /// See [`crate::Store::paused_functions`].
+    pub async fn paused_functions(&self) -> Result<Vec<PausedFunction>, StoreError> {
+        let paused = |row: &Row<'_>| {
+            Ok(PausedFunction { id: row.get(0)?, paused_at: times::read(row, 1)?, reason: row.get(2)? })
+        };
+        self.read("reading pauses", move |connection| {
+            connection
+                .prepare_cached("SELECT id, paused_at, reason FROM billhook_flow_functions ORDER BY id")?
+                .query_map([], paused)?
+                .collect()
+        })
+        .await
+    }
+}
+
+/// The columns of a run, as [`summary`] reads them.
+const RUN: &str = "run.id, run.function, run.event_id, event.name, run.state, run.due_at, run.holder, run.failures, \
+                   run.created_at, run.started_at, run.ended_at, run.message, run.rerun_of";
+
+const RUN_FROM: &str = "billhook_flow_runs AS run LEFT JOIN billhook_flow_events AS event ON event.id = run.event_id";
+
+fn list(connection: &Connection, filter: &FlowRunFilter) -> rusqlite::Result<Vec<FlowRunSummary>> {
+    let sql = format!(
+        "SELECT {RUN} FROM {RUN_FROM} WHERE (?1 IS NULL OR run.function = ?1) AND (?2 IS NULL OR run.state = ?2) \
+         AND (?3 IS NULL OR run.event_id = ?3) AND (?4 IS NULL OR run.created_at >= ?4) \
+         AND (?5 IS NULL OR run.created_at < ?5) AND (?6 IS NULL OR run.id < ?6) ORDER BY run.id DESC LIMIT ?7"
+    );
+    let parameters = params![
+        filter.function,
+        filter.state.map(RunState::name),
+        filter.event_id,
+        filter.created_after.map(times::precise),
+        filter.created_before.map(times::precise),
+        filter.before,
+        whole(filter.limit)
+    ];
+    connection.prepare_cached(&sql)?.query_map(parameters, summary)?.collect()
+}
+
+fn event(connection: &Connection, id: &str) -> rusqlite::Result<Option<KeptEvent>> {
+    connection
+        .prepare_cached("SELECT id, name, data, ts, received_at FROM billhook_flow_events WHERE id = ?1")?
+        .query_row([id], kept)
+        .optional()
+}
+
+/// Ids of events tell no time, so the place of the last page's end is read from its row.
+fn list_events(connection: &Connection, filter: &FlowEventFilter) -> rusqlite::Result<Vec<KeptEvent>> {
+    connection
+        .prepare_cached(
+            "SELECT id, name, data, ts, received_at FROM billhook_flow_events WHERE (?1 IS NULL OR name = ?1) \
+             AND (?2 IS NULL OR (received_at, id) < (SELECT last.received_at, last.id \
+             FROM billhook_flow_events AS last WHERE last.id = ?2)) ORDER BY received_at DESC, id DESC LIMIT ?3",
+        )?
+        .query_map(params![filter.name, filter.before, whole(filter.limit)], kept)?
+        .collect()
+}
+
+fn standing(connection: &Connection, id: &str) -> rusqlite::Result<Option<(RunState, Option<String>)>> {
+    connection
+        .prepare_cached("SELECT state, message FROM billhook_flow_runs WHERE id = ?1")?
+        .query_row([id], |row| Ok((state(row, 0)?, row.get(1)?)))
+        .optional()
+}
+
+fn order_run(connection: &Connection, id: &str, order: RunOrder, now: Timestamp) -> rusqlite::Result<Verdict> {
+    let Some((state, message)) = standing(connection, id)? else { return Ok(Verdict::NotFound) };
+    let Ok(change) = order.change(state, message.as_deref(), now) else { return Ok(Verdict::Illegal(state)) };
+    connection
+        .prepare_cached(
+            "UPDATE billhook_flow_runs SET token = token + 1, holder = NULL, state = ?2, due_at = ?3, ended_at = ?4, \
+             result = ?5, message = ?6, failures = CASE WHEN ?7 THEN 0 ELSE failures END WHERE id = ?1",
+        )?
+        .execute(params![
+            id,
+            change.state.name(),
+            change.due_at.map(times::precise),
+            change.ended_at.map(times::precise),
+            change.result,
+            change.message,
+            change.forgives_failures
+        ])?;
+    for beginning in change.forgets {
+        connection
+            .prepare_cached("DELETE FROM billhook_flow_steps WHERE run = ?1 AND substr(memo, 1, length(?2)) = ?2")?
+            .execute(params![id, beginning])?;
+    }
+    Ok(Verdict::Done)
+}
+
+fn rerun(connection: &Connection, id: &str, new_id: &str, now: Timestamp) -> rusqlite::Result<Verdict> {
+    let Some((state, _)) = standing(connection, id)? else { return Ok(Verdict::NotFound) };
+    if !may_be_rerun(state) {
+        return Ok(Verdict::Illegal(state));
+    }
+    let started = connection
+        .prepare_cached(
+            "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_id, state, due_at, created_at, rerun_of) \
+             SELECT ?2, run.function, 'rerun/' || ?2, run.event_id, 'queued', ?3, ?3, run.id \
+             FROM billhook_flow_runs AS run JOIN billhook_flow_events AS event ON event.id = run.event_id \
+             WHERE run.id = ?1",
+        )?
+        .execute(params![id, new_id, times::precise(now)])?;
+    Ok(if started > 0 { Verdict::Done } else { Verdict::NotFound })
+}
+
+/// The runs that a cancellation means, in the order of their ids.
+fn chosen(connection: &Connection, cancellation: &Cancellation, limit: i64) -> rusqlite::Result<Vec<String>> {
+    let states = serde_json::Value::from(cancellable()).to_string();
+    connection
+        .prepare_cached(
+            "SELECT id FROM billhook_flow_runs WHERE function = ?1 AND state IN (SELECT value FROM json_each(?2)) \
+             AND created_at < ?3 AND (?4 IS NULL OR created_at >= ?4) AND (?5 IS NULL OR event_id = ?5) \
+             ORDER BY id LIMIT ?6",
+        )?
+        .query_map(
+            params![
+                cancellation.function,
+                states,
+                times::precise(cancellation.created_before),
+                cancellation.created_after.map(times::precise),
+                cancellation.event_id,
+                limit
+            ],
+            |row| row.get(0),
+        )?
+        .collect()
+}
+
+fn cancel_many(
+    connection: &Connection,
+    cancellation: &Cancellation,
+    limit: usize,
+    now: Timestamp,
+) -> rusqlite::Result<u64> {
+    let runs = chosen(connection, cancellation, whole(limit))?;
+    let mut cancel = connection.prepare_cached(
+        "UPDATE billhook_flow_runs SET token = token + 1, holder = NULL, state = 'cancelled', due_at = NULL, \
+         ended_at = ?2, result = NULL, message = ?3 WHERE id = ?1",
+    )?;
+    for run in &runs {
+        cancel.execute(params![run, times::precise(now), cancellation.reason])?;
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO billhook_flow_cancellations AS noted \
+             (id, function, event_id, created_after, created_before, reason, requested_at, runs) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET runs = noted.runs + excluded.runs",
+        )?
+        .execute(params![
+            cancellation.id,
+            cancellation.function,
+            cancellation.event_id,
+            cancellation.created_after.map(times::precise),
+            times::precise(cancellation.created_before),
+            cancellation.reason,
+            times::precise(cancellation.requested_at),
+            whole(runs.len())
+        ])?;
+    Ok(runs.len() as u64)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn state(row: &Row<'_>, at: usize) -> rusqlite::Result<RunState> {
+    let unknown = || Error::FromSqlConversionFailure(at, Type::Text, "an unknown state of a run".into());
+    RunState::from_name(row.get_ref(at)?.as_str()?).ok_or_else(unknown)
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<FlowRunSummary> {
+    Ok(FlowRunSummary {
+        id: row.get(0)?,
+        function: row.get(1)?,
+        event_id: row.get(2)?,
+        event_name: row.get(3)?,
+        state: state(row, 4)?,
+        due_at: times::read_optional(row, 5)?,
+        holder: row.get(6)?,
+        failures: row.get(7)?,
+        created_at: times::read(row, 8)?,
+        started_at: times::read_optional(row, 9)?,
+        ended_at: times::read_optional(row, 10)?,
+        message: row.get(11)?,
+        rerun_of: row.get(12)?,
+    })
+}
+
+fn detail(row: &Row<'_>) -> rusqlite::Result<FlowRunDetail> {
+    Ok(FlowRunDetail { summary: summary(row)?, result: row.get(13)? })
+}
+
+fn step(row: &Row<'_>) -> rusqlite::Result<FlowStep> {
+    Ok(FlowStep {
+        key: StepKey::new(row.get::<_, String>(0)?, row.get(1)?),
+        memo: row.get(2)?,
+        is_final: row.get(3)?,
+        recorded_at: times::read(row, 4)?,
+    })
+}
+
+fn kept(row: &Row<'_>) -> rusqlite::Result<KeptEvent> {
+    let event = FlowEvent { id: row.get(0)?, name: row.get(1)?, data: row.get(2)?, ts: times::read(row, 3)? };
+    Ok(KeptEvent { event, received_at: times::read(row, 4)? })
+}
+
+fn cancellation_summary(row: &Row<'_>) -> rusqlite::Result<CancellationSummary> {
+    let cancellation = Cancellation {
+        id: row.get(0)?,
+        function: row.get(1)?,
+        event_id: row.get(2)?,
+        created_after: times::read_optional(row, 3)?,
+        created_before: times::read(row, 4)?,
+        reason: row.get(5)?,
+        requested_at: times::read(row, 6)?,
+    };
+    Ok(CancellationSummary { cancellation, runs: unsigned(row.get(7)?) })
+}
