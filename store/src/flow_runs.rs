@@ -9,6 +9,9 @@ use crate::{FlowEvent, NewFlowRun, Store, StoreError};
 /// Most runs of one event that [`Store::flow_event_runs`] gives: an event starts a handful of functions, and each result may be large.
 pub const EVENT_RUNS_MAX: usize = 100;
 
+/// Runs called off in one transaction: it holds their locks, for which their holders wait.
+const CANCEL_BATCH_MAX: usize = 500;
+
 /// Which runs to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowRunFilter {
@@ -346,6 +349,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         each!(self, driver => driver.cancel_flow_runs(cancellation, limit, now).await)
+    }
+
+    /// Calls off all runs that a cancellation means, some hundred in a transaction. Returns how many. Broken off, it may be made again
+    /// with the same id.
+    pub async fn cancel_all_flow_runs(&self, cancellation: &Cancellation, now: Timestamp) -> Result<u64, StoreError> {
+        let mut runs = 0;
+        loop {
+            let cancelled = self.cancel_flow_runs(cancellation, CANCEL_BATCH_MAX, now).await?;
+            runs += cancelled;
+            if cancelled < CANCEL_BATCH_MAX as u64 {
+                return Ok(runs);
+            }
+        }
     }
 
     /// Cancellations of many runs, newest first; `before` is the id of the last one of the page before.
