@@ -4,7 +4,7 @@ use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Error, OptionalExtension, Row, params};
+use rusqlite::{Connection, Error, OptionalExtension, Row, named_params, params};
 
 use super::inbox::whole;
 use super::job::Kind;
@@ -108,8 +108,7 @@ impl SqliteStore {
     /// See [`crate::Store::cancellable_flow_runs`].
     pub async fn cancellable_flow_runs(&self, cancellation: &Cancellation) -> Result<u64, StoreError> {
         let cancellation = cancellation.clone();
-        let count = move |connection: &Connection| chosen(connection, &cancellation, i64::MAX);
-        self.read("counting runs to be called off", move |connection| Ok(count(connection)?.len() as u64)).await
+        self.read("counting runs to be called off", move |connection| count(connection, &cancellation)).await
     }
 
     /// See [`crate::Store::cancel_flow_runs`].
@@ -291,27 +290,47 @@ fn rerun(connection: &Connection, id: &str, new_id: &str, now: Timestamp) -> rus
     Ok(if started > 0 { Verdict::Done } else { Verdict::NotFound })
 }
 
+/// Which runs a cancellation means; [`Meaning`] holds most parameters.
+const MEANT: &str = "function = :function AND state IN (SELECT value FROM json_each(:states)) AND created_at < :before \
+                     AND (:after IS NULL OR created_at >= :after) AND (:event IS NULL OR event_id = :event)";
+
+fn count(connection: &Connection, cancellation: &Cancellation) -> rusqlite::Result<u64> {
+    let sql = format!("SELECT count(*) FROM billhook_flow_runs WHERE {MEANT}");
+    let Meaning { states, before, after } = Meaning::of(cancellation);
+    let Cancellation { function, event_id, .. } = cancellation;
+    let parameters = named_params! {
+        ":function": function, ":states": states, ":before": before, ":after": after, ":event": event_id,
+    };
+    connection.prepare_cached(&sql)?.query_row(parameters, |row| row.get(0)).map(unsigned)
+}
+
 /// The runs that a cancellation means, in the order of their ids.
-fn chosen(connection: &Connection, cancellation: &Cancellation, limit: i64) -> rusqlite::Result<Vec<String>> {
-    let states = serde_json::Value::from(cancellable()).to_string();
-    connection
-        .prepare_cached(
-            "SELECT id FROM billhook_flow_runs WHERE function = ?1 AND state IN (SELECT value FROM json_each(?2)) \
-             AND created_at < ?3 AND (?4 IS NULL OR created_at >= ?4) AND (?5 IS NULL OR event_id = ?5) \
-             ORDER BY id LIMIT ?6",
-        )?
-        .query_map(
-            params![
-                cancellation.function,
-                states,
-                times::precise(cancellation.created_before),
-                cancellation.created_after.map(times::precise),
-                cancellation.event_id,
-                limit
-            ],
-            |row| row.get(0),
-        )?
-        .collect()
+fn chosen(connection: &Connection, cancellation: &Cancellation, limit: usize) -> rusqlite::Result<Vec<String>> {
+    let sql = format!("SELECT id FROM billhook_flow_runs WHERE {MEANT} ORDER BY id LIMIT :limit");
+    let Meaning { states, before, after } = Meaning::of(cancellation);
+    let Cancellation { function, event_id, .. } = cancellation;
+    let parameters = named_params! {
+        ":function": function, ":states": states, ":before": before, ":after": after, ":event": event_id,
+        ":limit": whole(limit),
+    };
+    connection.prepare_cached(&sql)?.query_map(parameters, |row| row.get(0))?.collect()
+}
+
+/// The parameters of [`MEANT`] that have to be written first.
+struct Meaning {
+    states: String,
+    before: String,
+    after: Option<String>,
+}
+
+impl Meaning {
+    fn of(cancellation: &Cancellation) -> Self {
+        Self {
+            states: serde_json::Value::from(cancellable()).to_string(),
+            before: times::precise(cancellation.created_before),
+            after: cancellation.created_after.map(times::precise),
+        }
+    }
 }
 
 fn cancel_many(
@@ -320,7 +339,7 @@ fn cancel_many(
     limit: usize,
     now: Timestamp,
 ) -> rusqlite::Result<u64> {
-    let runs = chosen(connection, cancellation, whole(limit))?;
+    let runs = chosen(connection, cancellation, limit)?;
     let mut cancel = connection.prepare_cached(
         "UPDATE billhook_flow_runs SET token = token + 1, holder = NULL, state = 'cancelled', due_at = NULL, \
          ended_at = ?2, result = NULL, message = ?3 WHERE id = ?1",

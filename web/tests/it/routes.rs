@@ -142,6 +142,16 @@ async fn no_two_lines_of_the_table_are_the_same() {
     }
 }
 
+#[test]
+fn the_page_of_routes_names_every_route() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/http.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for route in &ROUTES {
+        let name = format!("`{} {}`", served(route.verb)[0], route.path);
+        assert!(page.contains(&name), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn only_the_exact_key_opens_what_needs_one() {
     let server = Server::start(Limits::default()).await;
