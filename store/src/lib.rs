@@ -15,6 +15,7 @@ macro_rules! each {
 
 mod error;
 mod flow;
+mod flow_orders;
 mod flow_runs;
 pub mod postgres;
 pub mod sqlite;
@@ -25,6 +26,7 @@ mod types;
 
 pub use error::StoreError;
 pub use flow::*;
+pub use flow_orders::*;
 pub use flow_runs::*;
 pub use sync::*;
 pub use transaction::{Transaction, Work};

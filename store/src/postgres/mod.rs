@@ -13,6 +13,7 @@ mod endpoints;
 mod events;
 mod failure;
 mod flow;
+mod flow_orders;
 mod flow_runs;
 mod inbox;
 mod links;

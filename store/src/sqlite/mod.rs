@@ -9,6 +9,7 @@ mod drift;
 mod endpoints;
 mod errors;
 mod flow;
+mod flow_orders;
 mod flow_runs;
 mod history;
 mod inbox;

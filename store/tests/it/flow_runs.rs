@@ -318,4 +318,19 @@ on_both! {
         assert!(!store.resume_function("g").await.expect("resumed"));
         assert_eq!(store.paused_functions().await.expect("read").len(), 1);
     }
+
+    async fn of_a_cancellation_and_an_end_the_first_one_counts(database) {
+        let database = database.migrated().await;
+        for number in 0..20 {
+            let id = format!("r{number}");
+            let held = in_state(&database, &id, RunState::Running).await.expect("held");
+            let records = vec![record("last", DONE, true)];
+            let cancel = database.store.cancel_flow_run(&id, "enough", at(105));
+            let (verdict, ended) = tokio::join!(cancel, end(&database, &held, records, RunState::Succeeded));
+            let is_cancelled = verdict.expect("asked") == Verdict::Done;
+            let state = if is_cancelled { RunState::Cancelled } else { RunState::Succeeded };
+            assert_eq!((ended, detail(&database, &id).await.summary.state), (!is_cancelled, state));
+            assert_eq!(memos(&database, &id).await.len(), usize::from(ended), "all of an execution or nothing");
+        }
+    }
 }
