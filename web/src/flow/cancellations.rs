@@ -5,6 +5,7 @@ use billhook_store::Cancellation;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::query::NUL;
 use super::{Answer, Asked, Refusal, reason, text};
 
 /// What is to be called off.
@@ -63,6 +64,9 @@ pub(super) async fn make(asked: &Asked<'_>) -> Answer {
     let body: Body = asked.document()?;
     if body.function.is_empty() {
         return Err(Refusal::of_request("function is empty; name the function whose runs are to be called off"));
+    }
+    if body.function.contains('\0') || body.event_id.as_ref().is_some_and(|id| id.contains('\0')) {
+        return Err(Refusal::of_request(NUL));
     }
     let cancellation = Cancellation {
         id: ulid(asked.now),

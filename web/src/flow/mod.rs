@@ -137,6 +137,9 @@ pub(crate) async fn answer<D, S, R>(shared: &Shared<D, S, R>, ask: Ask, mut requ
         Ok(id) => id.map(|Path(id)| id).unwrap_or_default(),
         Err(_) => return Refusal::of_request("the id in the path is not UTF-8 text").response(),
     };
+    if id.contains('\0') {
+        return Refusal::of_request(query::NUL).response();
+    }
     let Some(store) = &shared.state.flow else {
         return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server keeps no runs").response();
     };

@@ -10,6 +10,9 @@ const LIMIT_DEFAULT: usize = 20;
 /// Most rows of a list: an event may have the size of a delivery, and all of them are in memory at once.
 pub(super) const LIMIT_MAX: usize = 100;
 
+/// PostgreSQL's text holds every character but this one, so nothing that is stored has such a name.
+pub(super) const NUL: &str = "no id and no name holds the character NUL";
+
 /// Names and values, in their order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query(Vec<(String, String)>);
@@ -75,7 +78,8 @@ fn decoded(text: &str) -> Result<String, String> {
             other => other,
         });
     }
-    String::from_utf8(bytes).map_err(|_| "the query is not UTF-8 text".to_owned())
+    let text = String::from_utf8(bytes).map_err(|_| "the query is not UTF-8 text".to_owned())?;
+    if text.contains('\0') { Err(NUL.to_owned()) } else { Ok(text) }
 }
 
 #[cfg(test)]
@@ -88,7 +92,7 @@ mod tests {
         assert_eq!(query.get("name"), Some("stripe/invoice.paid"));
         assert_eq!(query.get("reason"), Some("not wanted ä"));
         assert_eq!((query.get("empty"), query.get("bare"), query.get("none")), (Some(""), Some(""), None));
-        for wrong in ["a=%", "a=%2", "a=%zz", "a=%ff"] {
+        for wrong in ["a=%", "a=%2", "a=%zz", "a=%ff", "a=%00"] {
             assert!(Query::parse(wrong).is_err(), "{wrong}");
         }
     }

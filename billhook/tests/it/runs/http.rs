@@ -70,7 +70,15 @@ fn events_and_runs_are_shown_to_who_has_the_key() {
         for unknown in ["/v1/events/evt_9", "/v1/events/evt_9/runs", "/v1/runs/none", "/v1/runs/none/jobs"] {
             assert_eq!(house.ask("GET", unknown, "").0, 404, "{unknown}");
         }
-        for wrong in ["state=done", "limit=0", "limit=9999", "started_after=monday", "status=failed", "function=%zz"] {
+        for wrong in [
+            "state=done",
+            "limit=0",
+            "limit=9999",
+            "started_after=monday",
+            "status=failed",
+            "function=%zz",
+            "function=%00",
+        ] {
             assert_eq!(house.ask("GET", &format!("/v1/runs?{wrong}"), "").0, 400, "{wrong}");
         }
     });
@@ -142,7 +150,11 @@ fn many_runs_are_called_off_at_once() {
         let runs: Vec<&Value> = made.as_array().unwrap().iter().map(|one| &one["runs"]).collect();
         assert_eq!(runs, [&json!(2), &json!(0), &json!(1)]);
         assert_eq!((&made[2]["reason"], &made[2]["event_id"]), (&json!("a wrong deploy"), &json!("evt_1")));
-        for wrong in ["", "{}", r#"{"function":""}"#, r#"{"function":"mail","if":"true"}"#] {
+        for path in ["/v1/runs/%00", "/v1/runs/%ff", "/v1/events/a%00b/runs"] {
+            assert_eq!(house.ask("GET", path, "").0, 400, "{path}");
+        }
+        for wrong in ["", "{}", r#"{"function":"\u0000"}"#, r#"{"function":""}"#, r#"{"function":"mail","if":"true"}"#]
+        {
             assert_eq!(house.ask("POST", "/v1/cancellations", wrong).0, 400, "{wrong}");
         }
     });
