@@ -13,6 +13,7 @@ pub mod secret;
 pub mod step;
 pub mod suggest;
 pub mod table;
+pub mod ulid;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use secret::Secret;

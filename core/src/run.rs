@@ -46,6 +46,8 @@ pub enum RunInput {
     Resume,
     /// A failed run goes on from the step that failed, with what is recorded.
     Retry,
+    /// Somebody gives the result that the run did not come to.
+    Resolve,
 }
 
 /// The input means nothing in this state: another one came first.
@@ -90,7 +92,8 @@ impl RunState {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Whether the run has ended. Only [`RunInput::Retry`], which a person asks for, leads out of a failure.
+    /// Whether the run has ended. Only [`RunInput::Retry`] and [`RunInput::Resolve`], which a person asks for, lead out
+    /// of a failure.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Expired)
     }
@@ -115,6 +118,7 @@ impl RunState {
             (Self::Queued | Self::Running | Self::Waiting, Input::Park) => Ok(Self::Parked),
             (Self::Parked, Input::Resume) => Ok(Self::Queued),
             (Self::Failed, Input::Retry) => Ok(Self::Queued),
+            (Self::Parked | Self::Failed, Input::Resolve) => Ok(Self::Succeeded),
             (state, input) => Err(Illegal { state, input }),
         }
     }
@@ -126,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    const INPUTS: [RunInput; 11] = [
+    const INPUTS: [RunInput; 12] = [
         RunInput::Claim,
         RunInput::Release,
         RunInput::Suspend,
@@ -138,6 +142,7 @@ mod tests {
         RunInput::Park,
         RunInput::Resume,
         RunInput::Retry,
+        RunInput::Resolve,
     ];
 
     proptest! {
@@ -148,7 +153,8 @@ mod tests {
             for input in inputs {
                 state = state.after(input).unwrap_or(state);
                 match ended {
-                    Some(end) if input == RunInput::Retry && end == RunState::Failed => ended = None,
+                    Some(RunState::Failed) if input == RunInput::Retry => ended = None,
+                    Some(RunState::Failed) if input == RunInput::Resolve => ended = Some(RunState::Succeeded),
                     Some(end) => prop_assert_eq!(state, end),
                     None => ended = state.is_over().then_some(state),
                 }

@@ -1,10 +1,10 @@
 //! Events as people and programs send them: what `POST /e/{key}` takes.
 
+use billhook_core::ulid::ulid;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::engine::ulid;
 use crate::event::Event;
 use crate::execution::WAIT_LONGEST;
 use crate::names;

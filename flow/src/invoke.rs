@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
+use billhook_core::ulid::ulid;
 use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::ulid;
 use crate::error::{Error, Result};
 use crate::exchange::{Invocation, Memo, Outcome, Wait};
 use crate::execution::{Execution, WAIT_LONGEST};

@@ -15,6 +15,8 @@ macro_rules! each {
 
 mod error;
 mod flow;
+mod flow_orders;
+mod flow_runs;
 mod flow_upkeep;
 pub mod postgres;
 mod sql;
@@ -26,6 +28,8 @@ mod types;
 
 pub use error::StoreError;
 pub use flow::*;
+pub use flow_orders::*;
+pub use flow_runs::*;
 pub use flow_upkeep::{FlowRetention, ParkedRun};
 pub use sql::{FromSqlValue, SQL_ROWS_MAX, SqlError, SqlRequests, SqlRow, SqlSession, SqlValue, sql_session};
 pub use sync::*;

@@ -1,4 +1,4 @@
-//! HTTP: the webhook endpoints, reading on request, health and metrics, behind a server that bounds everything a client can do to it.
+//! HTTP: the webhook endpoints, reading on request, runs of durable functions, health and metrics, behind a server that bounds everything a client can do to it.
 //!
 //! [`serve`] runs the server. What it serves stands in one table, [`ROUTES`]; what is not in the table is not served.
 
@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod connection;
 mod connections;
+mod flow;
 mod health;
 mod limits;
 mod metrics;

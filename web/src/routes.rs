@@ -8,9 +8,10 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use http::{Method, StatusCode};
 
+use crate::flow::Ask;
 use crate::state::{Database, Deliveries, Shared};
 use crate::sync::{Reads, Span};
-use crate::{access, answer, health, metrics, sync, webhook};
+use crate::{access, answer, flow, health, metrics, sync, webhook};
 
 /// A method that a route answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Verb {
     Get,
     /// POST.
     Post,
+    /// DELETE.
+    Delete,
 }
 
 impl Verb {
@@ -26,6 +29,7 @@ impl Verb {
         match self {
             Self::Get => MethodFilter::GET,
             Self::Post => MethodFilter::POST,
+            Self::Delete => MethodFilter::DELETE,
         }
     }
 }
@@ -39,8 +43,20 @@ pub enum Access {
     Signature,
     /// The API key.
     ApiKey,
+    /// The API key; who lacks it is told so in the words of workflow servers.
+    FlowKey,
     /// The API key, unless the metrics are configured to be open.
     Metrics,
+}
+
+impl Access {
+    /// What a caller reads who is turned away.
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::FlowKey => "Authentication failed",
+            Self::Public | Self::Signature | Self::ApiKey | Self::Metrics => "Unauthorized",
+        }
+    }
 }
 
 /// A line of the table.
@@ -65,6 +81,7 @@ enum Handler {
     Sync(Span),
     SyncSingle,
     SyncRuns,
+    Flow(Ask),
 }
 
 const fn route(path: &'static str, verb: Verb, access: Access, handler: Handler) -> Route {
@@ -77,7 +94,7 @@ const WEEKLY: Handler = Handler::Sync(Span::Days { days: 7, counts: true });
 const MONTHLY: Handler = Handler::Sync(Span::Days { days: 30, counts: true });
 
 /// All routes of the main listener. What is not here is answered 404, or 405 when only the method is another one.
-pub static ROUTES: [Route; 19] = [
+pub static ROUTES: [Route; 31] = [
     route("/webhooks", Verb::Post, Access::Signature, Handler::Webhook),
     route("/api/webhooks/stripe", Verb::Post, Access::Signature, Handler::Webhook),
     route("/health", Verb::Get, Access::Public, Handler::Health),
@@ -97,6 +114,18 @@ pub static ROUTES: [Route; 19] = [
     route("/api/sync/monthly", Verb::Post, Access::ApiKey, MONTHLY),
     route("/api/sync/single/{id}", Verb::Post, Access::ApiKey, Handler::SyncSingle),
     route("/api/sync/runs", Verb::Get, Access::ApiKey, Handler::SyncRuns),
+    route("/v1/events", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Events)),
+    route("/v1/events/{id}", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Event)),
+    route("/v1/events/{id}/runs", Verb::Get, Access::FlowKey, Handler::Flow(Ask::EventRuns)),
+    route("/v1/runs", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Runs)),
+    route("/v1/runs/{id}", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Run)),
+    route("/v1/runs/{id}", Verb::Delete, Access::FlowKey, Handler::Flow(Ask::Cancel)),
+    route("/v1/runs/{id}/jobs", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Steps)),
+    route("/v1/runs/{id}/retry", Verb::Post, Access::FlowKey, Handler::Flow(Ask::Retry)),
+    route("/v1/runs/{id}/rerun", Verb::Post, Access::FlowKey, Handler::Flow(Ask::Rerun)),
+    route("/v1/runs/{id}/resolve", Verb::Post, Access::FlowKey, Handler::Flow(Ask::Resolve)),
+    route("/v1/cancellations", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Cancellations)),
+    route("/v1/cancellations", Verb::Post, Access::FlowKey, Handler::Flow(Ask::CancelMany)),
 ];
 
 /// All routes of a listener that serves nothing but metrics.
@@ -127,7 +156,7 @@ async fn dispatch<D: Deliveries, S: Database, R: Reads>(
 ) -> Response {
     let method = request.method().clone();
     let response = if !is_granted(route.access, &shared, &request) {
-        answer::text(StatusCode::UNAUTHORIZED, "Unauthorized")
+        answer::text(StatusCode::UNAUTHORIZED, route.access.refusal())
     } else {
         match route.handler {
             Handler::Webhook => webhook::receive(&shared, request).await,
@@ -138,6 +167,7 @@ async fn dispatch<D: Deliveries, S: Database, R: Reads>(
             Handler::Sync(span) => sync::run(&shared, span, request).await,
             Handler::SyncSingle => sync::single(&shared, request).await,
             Handler::SyncRuns => sync::runs(&shared).await,
+            Handler::Flow(ask) => flow::answer(&shared, ask, request).await,
         }
     };
     log(&method, route.path, &response);
@@ -148,7 +178,7 @@ fn is_granted<D, S, R>(access: Access, shared: &Shared<D, S, R>, request: &Reque
     let has_key = || access::has_api_key(request.headers(), shared.state.api_key.as_ref());
     match access {
         Access::Public | Access::Signature => true,
-        Access::ApiKey => has_key(),
+        Access::ApiKey | Access::FlowKey => has_key(),
         Access::Metrics => shared.state.metrics_open || has_key(),
     }
 }

@@ -54,6 +54,8 @@ pub struct State<D = Ingest, S = Store, R = StripeReads> {
     pub store: S,
     /// What `/sync…` asks.
     pub reads: R,
+    /// Where the runs are that `/v1` shows; `None` when the server is tested without a database, and then `/v1` answers 503.
+    pub flow: Option<Store>,
     /// What `/metrics` shows, and where the server counts.
     pub metrics: Arc<Metrics>,
     /// The time in `/health`.

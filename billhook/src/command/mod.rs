@@ -7,10 +7,12 @@ mod demo;
 mod docs;
 mod doctor;
 mod events;
+mod functions;
 mod migrate;
 mod prisma;
 mod quarantine;
 mod rebuild;
+mod runs;
 mod serve;
 mod simulator;
 mod sync;
@@ -54,6 +56,12 @@ pub enum Command {
     /// Look at deliveries, apply them again, or send one as a test
     #[command(subcommand)]
     Events(events::Command),
+    /// Look at runs of durable functions, and steer them
+    #[command(subcommand)]
+    Runs(runs::Command),
+    /// Look at durable functions, pause and resume them
+    #[command(subcommand)]
+    Functions(functions::Command),
     /// Look at deliveries that were set aside, and decide about them
     #[command(subcommand)]
     Quarantine(quarantine::Command),
@@ -91,6 +99,8 @@ impl Command {
             Self::Config(command) => config::run(&command, resolution),
             Self::Doctor(arguments) => doctor::run(&arguments, resolution),
             Self::Events(command) => events::run(command, &configuration(resolution)?),
+            Self::Runs(command) => runs::run(&command, &configuration(resolution)?),
+            Self::Functions(command) => functions::run(&command, &configuration(resolution)?),
             Self::Quarantine(command) => quarantine::run(command, &configuration(resolution)?),
             Self::Rebuild(arguments) => rebuild::run(&arguments, &configuration(resolution)?),
             Self::Prisma(arguments) => prisma::run(&arguments, &configuration(resolution)?),

@@ -258,6 +258,7 @@ impl Listeners {
         let state = billhook_web::State {
             ingest: mirror.ingest.clone(),
             store: store.clone(),
+            flow: Some(store.clone()),
             reads: StripeReads {
                 store: store.clone(),
                 stripe: mirror.reading.as_ref().map(|reading| reading.stripe.clone()),

@@ -91,7 +91,7 @@ pub static ALL: &[Setting] = &[
         kind: Kind::Secret(SecretRule::ApiKey),
         default: Default::Unset("the admin endpoints answer 401"),
         group: Group::General,
-        doc: "Key of the admin endpoints (`/sync…`) and of `/metrics` when the server is reachable from other \
+        doc: "Key of the admin endpoints (`/sync…`, `/v1…`) and of `/metrics` when the server is reachable from other \
               machines. Callers send it as the whole value of the `Authorization` header. At least 16 characters; \
               `openssl rand -hex 32` makes a good one.",
     },

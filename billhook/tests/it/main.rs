@@ -6,3 +6,4 @@ mod crash;
 mod inputs;
 mod outages;
 mod reading;
+mod runs;

@@ -1,7 +1,7 @@
 //! Claims runs that are due, and shows that this process lives.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use billhook_core::Clock;
 use billhook_store::{FlowClaim, Store, StoreError, WaitMatcher};
@@ -19,12 +19,18 @@ const CLAIM_MAX: usize = 256;
 /// The longest time between two looks, in milliseconds: another node may have started a run, and the clock may have been moved.
 const LOOK_MS: u64 = 250;
 
+/// How long a pause may go unnoticed.
+const PAUSES_READ: Duration = Duration::from_millis(500);
+
 /// Signs of life within one lease.
 const BEATS: i32 = 3;
 
 pub(super) struct Claims {
     pub(super) options: EngineOptions,
     pub(super) functions: Vec<String>,
+    /// Of these, those that nobody has paused, as last read.
+    pub(super) active: Vec<String>,
+    pub(super) paused_read: Option<Instant>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) workers: Workers,
@@ -33,7 +39,22 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// The functions whose runs are claimed: those that nobody has paused.
+    async fn refresh(&mut self) {
+        if self.paused_read.is_some_and(|read| read.elapsed() < PAUSES_READ) {
+            return;
+        }
+        match self.store.paused_functions().await {
+            Ok(paused) => {
+                let is_paused = |id: &&String| paused.iter().any(|paused| paused.id == **id);
+                self.active = self.functions.iter().filter(|id| !is_paused(id)).cloned().collect();
+                self.paused_read = Some(Instant::now());
+            }
+            Err(error) => tracing::warn!(%error, "which functions are paused could not be read; trying again"),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut renewed_at = self.clock.now();
         loop {
             if self.clock.now().duration_since(renewed_at) >= self.options.lease / BEATS {
@@ -45,6 +66,7 @@ impl Claims {
                 tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
                 continue;
             }
+            self.refresh().await;
             let pause = match self.claim().await {
                 Ok(pause) => pause,
                 Err(error) => {
@@ -77,7 +99,7 @@ impl Claims {
         let lease_until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
         let claim = FlowClaim {
             holder: self.options.holder.clone(),
-            functions: self.functions.clone(),
+            functions: self.active.clone(),
             now,
             lease_until,
             limit: room,

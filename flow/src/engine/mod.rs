@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use billhook_core::Clock;
 use billhook_store::Store;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -143,6 +143,8 @@ impl Engine {
             workers: Workers::start(&options, bench),
             options,
             functions: names,
+            active: Vec::new(),
+            paused_read: None,
             store: store.clone(),
             clock: Arc::clone(&clock),
             held: Arc::clone(&held),
@@ -193,30 +195,4 @@ impl Engine {
 fn chance() -> u64 {
     let mut bytes = [0; size_of::<u64>()];
     SystemRandom::new().fill(&mut bytes).map_or(0, |()| u64::from_le_bytes(bytes))
-}
-
-/// A ULID (github.com/ulid/spec): 48 bits of milliseconds and 80 of chance, in Crockford's base 32, so that runs sort by their start.
-pub(crate) fn ulid(now: Timestamp) -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    const CHARACTERS: u32 = 26;
-    const CHANCE_BITS: u32 = 80;
-    let milliseconds = u128::try_from(now.as_millisecond()).unwrap_or_default() & ((1 << 48) - 1);
-    let random = (u128::from(chance()) << 64 | u128::from(chance())) & ((1 << CHANCE_BITS) - 1);
-    let value = milliseconds << CHANCE_BITS | random;
-    let digit = |place: u32| char::from(ALPHABET[((value >> (5 * place)) & 0x1f) as usize]);
-    (0..CHARACTERS).rev().map(digit).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn run_ids_sort_by_time_and_never_meet() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let (early, late) = (ulid(at(1_795_188_855)), ulid(at(1_795_188_856)));
-        assert_eq!((early.len(), &early[..3]), (26, "01M"));
-        assert!(early < late);
-        assert_ne!(ulid(at(5)), ulid(at(5)));
-    }
 }

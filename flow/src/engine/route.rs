@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use billhook_core::step::StepKey;
+use billhook_core::ulid::ulid;
 use billhook_store::{
     EventName, FlowEvent, FlowWait, Keep, NewFlowRun, Publication, Published, StoreError, StoredWait, Transaction,
     WaitKind, WaitMatcher, Work,
@@ -10,7 +11,6 @@ use billhook_store::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::ulid;
 use crate::event::Event;
 use crate::exchange::Memo;
 use crate::expression::{Expression, Scope, at_path};

@@ -648,3 +648,18 @@ fn what_is_parked_for_long_fails_and_what_is_old_goes() {
         engine.stop().await;
     });
 }
+
+#[test]
+fn a_paused_function_executes_nothing_until_it_is_resumed() {
+    on_both("a_paused_function_executes_nothing_until_it_is_resumed", async |house| {
+        house.store.pause_function("refused", "a wrong deploy", house.clock.now()).await.unwrap();
+        let paused = house.send("evt_1", "app/refused").await.expect("a new run");
+        let engine = house.engine("a");
+        let other = house.send("evt_2", "app/weekly").await.expect("a new run");
+        house.until(&other, RunState::Waiting).await;
+        assert_eq!(house.run(&paused).await.state, RunState::Queued);
+        assert!(house.store.resume_function("refused").await.unwrap());
+        house.until(&paused, RunState::Failed).await;
+        engine.stop().await;
+    });
+}

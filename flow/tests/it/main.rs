@@ -7,6 +7,7 @@
 
 mod engine;
 mod exchange;
+mod steering;
 mod steps;
 mod tx_step;
 mod waits;

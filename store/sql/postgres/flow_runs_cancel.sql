@@ -1,12 +1,15 @@
--- The token moves, so that whoever executes the run is refused from here on.
-WITH called_off AS (
-    UPDATE billhook.flow_runs AS run SET
-        state = 'cancelled', due_at = NULL, holder = NULL, token = run.token + 1, message = given.message, ended_at = $3,
-        expires_at = NULL, parked_at = NULL
-    FROM (SELECT unnest($1::text[]) AS id, unnest($2::text[]) AS message) AS given
-    WHERE run.id = given.id AND run.state IN ('queued', 'running', 'waiting', 'parked')
-    RETURNING run.id
+-- Locked in the order of ids, as everybody locks runs. The new token takes a run away from whoever holds it.
+WITH chosen AS (
+    SELECT id FROM billhook.flow_runs
+    WHERE function = $1 AND state = ANY($2) AND created_at < $3
+        AND ($4::timestamptz IS NULL OR created_at >= $4) AND ($5::text IS NULL OR event_key IN (SELECT key FROM billhook.flow_events WHERE id = $5))
+    ORDER BY id
+    LIMIT $6
+    FOR NO KEY UPDATE
 ), forgotten AS (
-    DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM called_off)
+    DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM chosen)
 )
-SELECT id FROM called_off
+UPDATE billhook.flow_runs AS run SET
+    token = run.token + 1, holder = NULL, state = 'cancelled', due_at = NULL, ended_at = $8, result = NULL, message = $7,
+    expires_at = NULL, parked_at = NULL
+FROM chosen WHERE run.id = chosen.id

@@ -3,6 +3,6 @@ WITH failed AS (
     WHERE id = $1 AND state = 'parked'
     RETURNING id
 ), forgotten AS (
-    DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM failed)
+    DELETE FROM billhook.flow_waits WHERE kind = 'event' AND run IN (SELECT id FROM failed)
 )
 SELECT id FROM failed

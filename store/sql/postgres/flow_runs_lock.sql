@@ -1,1 +1,1 @@
-SELECT id FROM billhook.flow_runs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE
+SELECT state, message FROM billhook.flow_runs WHERE id = $1 FOR NO KEY UPDATE

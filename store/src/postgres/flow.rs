@@ -251,7 +251,9 @@ async fn advance(
     transaction.execute("moving runs on", statements::FLOW_RUNS_NEXT, parameters).await?;
     let over: Vec<&str> = next.iter().filter(|(_, next)| next.state.is_over()).map(|(run, _)| *run).collect();
     if !over.is_empty() {
-        transaction.execute("forgetting waits", statements::FLOW_WAITS_FORGET, &[&over]).await?;
+        let failed: Vec<&str> =
+            next.iter().filter(|(_, next)| next.state == RunState::Failed).map(|(run, _)| *run).collect();
+        transaction.execute("forgetting waits", statements::FLOW_WAITS_FORGET, &[&over, &failed]).await?;
     }
     Ok(())
 }

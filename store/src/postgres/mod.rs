@@ -13,6 +13,8 @@ mod endpoints;
 mod events;
 mod failure;
 mod flow;
+mod flow_orders;
+mod flow_runs;
 mod flow_upkeep;
 mod inbox;
 mod links;

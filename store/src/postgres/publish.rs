@@ -226,7 +226,7 @@ async fn arrive(
     }
     let runs: BTreeSet<&str> = arrivals.iter().map(|(wait, _)| wait.run.as_str()).collect();
     let runs = Array::text(runs.iter().map(|run| Some(*run)));
-    transaction.query("locking runs that wait", statements::FLOW_RUNS_LOCK, &[&runs]).await?;
+    transaction.query("locking runs that wait", statements::FLOW_RUNS_LOCK_ALL, &[&runs]).await?;
     let text = |field: fn(&FlowWait) -> &str| Array::text(arrivals.iter().map(|(wait, _)| Some(field(wait))));
     let (runs, kinds, steps) = (text(|wait| &wait.run), text(|wait| wait.kind.name()), text(|wait| &wait.key.id));
     let occurrences: Vec<i32> = arrivals.iter().map(|(wait, _)| small(wait.key.occurrence)).collect();
@@ -254,7 +254,7 @@ async fn arrive(
         format!("called off by {} ({})", event.name, event.id)
     };
     let messages: Vec<String> = called_off.values().map(|number| why(*number)).collect();
-    let rows = transaction.query("calling runs off", statements::FLOW_RUNS_CANCEL, &[&runs, &messages, &now]).await?;
+    let rows = transaction.query("calling runs off", statements::FLOW_RUNS_CALL_OFF, &[&runs, &messages, &now]).await?;
     for row in &rows {
         let run: String = column(row, 0)?;
         if let Some(number) = called_off.get(run.as_str()) {

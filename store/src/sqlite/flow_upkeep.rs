@@ -62,6 +62,7 @@ impl SqliteStore {
                 .collect::<rusqlite::Result<Vec<String>>>()?;
             for run in &old {
                 connection.prepare_cached("DELETE FROM billhook_flow_steps WHERE run = ?1")?.execute([run])?;
+                connection.prepare_cached("DELETE FROM billhook_flow_waits WHERE run = ?1")?.execute([run])?;
                 connection.prepare_cached("DELETE FROM billhook_flow_runs WHERE id = ?1")?.execute([run])?;
             }
             let events = connection

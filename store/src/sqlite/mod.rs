@@ -9,6 +9,8 @@ mod drift;
 mod endpoints;
 mod errors;
 mod flow;
+mod flow_orders;
+mod flow_runs;
 mod flow_upkeep;
 mod history;
 mod inbox;

@@ -237,9 +237,14 @@ fn cancel(connection: &Connection, run: &str, message: &str, now: Timestamp) -> 
     Ok(cancelled == 1)
 }
 
-/// Forgets all waits of a run that is over.
+/// Forgets what a run waits for that has ended. What calls it off stays when it failed: somebody may let it go on.
 pub(super) fn forget(connection: &Connection, run: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM billhook_flow_waits WHERE run = ?1")?.execute([run])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM billhook_flow_waits WHERE run = ?1 AND (kind = 'event' OR NOT EXISTS \
+             (SELECT 1 FROM billhook_flow_runs WHERE id = ?1 AND state IN ('failed', 'queued')))",
+        )?
+        .execute([run])?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod drift;
 mod endpoints;
 mod events;
 mod flow;
+mod flow_runs;
 mod hostile;
 mod inbox;
 mod link;

@@ -169,6 +169,7 @@ pub fn fake_state() -> State<FakeDeliveries, FakeDatabase, FakeReads> {
         ingest: FakeDeliveries::new(),
         store: FakeDatabase { is: Arc::new(Mutex::new(DatabaseIs::Current)), asked: Arc::default() },
         reads: FakeReads::default(),
+        flow: None,
         metrics: Arc::new(Metrics::new()),
         clock: Arc::new(ManualClock::new(Timestamp::from_millisecond(1_700_000_000_123).unwrap())),
         api_key: Some(Secret::new(API_KEY)),

@@ -49,6 +49,7 @@ CREATE TABLE billhook.flow_runs (
     ended_at timestamptz,
     result text COMPRESSION lz4,
     message text,
+    rerun_of text COLLATE "C",
     CHECK ((due_at IS NULL) = (state NOT IN ('queued', 'running', 'waiting'))),
     CHECK ((holder IS NOT NULL) = (state = 'running'))
 ) WITH (fillfactor = 70)
@@ -102,4 +103,27 @@ CREATE TABLE billhook.flow_crons (
     -- The latest time that was started or passed over.
     last_at timestamptz NOT NULL,
     PRIMARY KEY (function, schedule)
+)
+---
+CREATE INDEX flow_events_id_idx ON billhook.flow_events (id)
+---
+CREATE INDEX flow_events_received_idx ON billhook.flow_events (received_at, id)
+---
+-- Functions that start and continue no runs until somebody resumes them.
+CREATE TABLE billhook.flow_functions (
+    id text COLLATE "C" PRIMARY KEY,
+    paused_at timestamptz NOT NULL,
+    reason text NOT NULL
+)
+---
+-- Who called off many runs at once, and how many they were.
+CREATE TABLE billhook.flow_cancellations (
+    id text COLLATE "C" PRIMARY KEY,
+    function text COLLATE "C" NOT NULL,
+    event_id text COLLATE "C",
+    created_after timestamptz,
+    created_before timestamptz NOT NULL,
+    reason text NOT NULL,
+    requested_at timestamptz NOT NULL,
+    runs bigint NOT NULL
 )

@@ -50,6 +50,7 @@ CREATE TABLE billhook_flow_runs (
     ended_at   DATETIME,
     result     TEXT,
     message    TEXT,
+    rerun_of   TEXT,
     CHECK ((due_at IS NULL) = (state NOT IN ('queued', 'running', 'waiting'))),
     CHECK ((holder IS NOT NULL) = (state = 'running'))
 );
@@ -103,4 +104,27 @@ CREATE TABLE billhook_flow_crons (
     -- The latest time that was started or passed over.
     last_at  DATETIME NOT NULL,
     PRIMARY KEY (function, schedule)
+) WITHOUT ROWID;
+
+CREATE INDEX billhook_flow_events_id_idx ON billhook_flow_events (id);
+
+CREATE INDEX billhook_flow_events_received_idx ON billhook_flow_events (received_at, id);
+
+-- Functions that start and continue no runs until somebody resumes them.
+CREATE TABLE billhook_flow_functions (
+    id        TEXT     NOT NULL PRIMARY KEY,
+    paused_at DATETIME NOT NULL,
+    reason    TEXT     NOT NULL
+) WITHOUT ROWID;
+
+-- Who called off many runs at once, and how many they were.
+CREATE TABLE billhook_flow_cancellations (
+    id             TEXT     NOT NULL PRIMARY KEY,
+    function       TEXT     NOT NULL,
+    event_id       TEXT,
+    created_after  DATETIME,
+    created_before DATETIME NOT NULL,
+    reason         TEXT     NOT NULL,
+    requested_at   DATETIME NOT NULL,
+    runs           BIGINT   NOT NULL
 ) WITHOUT ROWID;

@@ -1,0 +1,6 @@
+-- The new token takes the run away from whoever holds it.
+UPDATE billhook.flow_runs SET
+    token = token + 1, holder = NULL, state = $2, due_at = $3::timestamptz, ended_at = $4, result = $5, message = $6,
+    failures = CASE WHEN $7 THEN 0 ELSE failures END, crashes = 0, parked_at = NULL,
+    expires_at = CASE WHEN $3::timestamptz IS NOT NULL THEN expires_at END
+WHERE id = $1

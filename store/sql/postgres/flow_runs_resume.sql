@@ -1,0 +1,1 @@
+DELETE FROM billhook.flow_functions WHERE id = $1
