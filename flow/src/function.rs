@@ -161,6 +161,17 @@ impl<App> Function<App> {
         self
     }
 
+    /// The same function with what its application shares, for whoever has functions of several applications.
+    #[must_use]
+    pub fn bound(self, app: Arc<App>) -> Function<()>
+    where
+        App: Send + Sync + 'static,
+    {
+        let Self { id, handler, triggers, cancels, once, defects, retries, backoff } = self;
+        let bound = move |event: Event, ctx: Ctx<()>| handler(event, ctx.with_app(Arc::clone(&app)));
+        Function { id, handler: Arc::new(bound), triggers, cancels, once, defects, retries, backoff }
+    }
+
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id
