@@ -16,7 +16,9 @@ pub struct TableName(String);
 
 /// Why a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no plain SQL name; use at most {NAME_BYTES_MAX} letters, digits and underscores, not beginning with a digit")]
+#[error(
+    "{0:?} is no plain SQL name; use at most {NAME_BYTES_MAX} letters, digits and underscores, not beginning with a digit"
+)]
 pub struct NameDefect(String);
 
 impl FromStr for ColumnName {

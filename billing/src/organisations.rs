@@ -52,7 +52,9 @@ async fn by(tx: &Tx, tables: &Tables, column: &'static str, value: &str) -> Resu
     let table = &tables.organisations;
     let sql = format!("SELECT id, name, status FROM {table} WHERE {column} = $1 ORDER BY created_at, id LIMIT 1");
     let rows = tx.query(&sql, &[value.into()]).await?;
-    let read = rows.first().map(|row| Ok(Organisation { id: row.get("id")?, name: row.get("name")?, status: row.get("status")? }));
+    let read = rows
+        .first()
+        .map(|row| Ok(Organisation { id: row.get("id")?, name: row.get("name")?, status: row.get("status")? }));
     read.transpose()
 }
 
@@ -68,7 +70,9 @@ pub(crate) async fn mark_failed(tx: &Tx, tables: &Tables, id: &str, at: Timestam
 
 /// Notes that everything is paid; false when no payment had failed.
 pub(crate) async fn mark_active(tx: &Tx, tables: &Tables, id: &str) -> Result<bool> {
-    let sql =
-        format!("UPDATE {} SET status = '{ACTIVE}' WHERE id = $1 AND status = '{PAYMENT_FAILED}'", tables.organisations);
+    let sql = format!(
+        "UPDATE {} SET status = '{ACTIVE}' WHERE id = $1 AND status = '{PAYMENT_FAILED}'",
+        tables.organisations
+    );
     Ok(tx.execute(&sql, &[id.into()]).await? == 1)
 }

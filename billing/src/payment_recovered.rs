@@ -31,9 +31,8 @@ async fn payment_recovered(event: Event<Invoice>, ctx: Ctx<Billing>) -> Result<O
 
 async fn recover(tx: Tx, billing: &Billing, invoice: &Invoice) -> Result<Outcome> {
     let tables = &billing.tables;
-    let as_it_was = |organisation, reason: &str| {
-        Ok(Outcome { recovered: false, organisation, reason: Some(reason.to_owned()) })
-    };
+    let as_it_was =
+        |organisation, reason: &str| Ok(Outcome { recovered: false, organisation, reason: Some(reason.to_owned()) });
     let found = organisations::find(&tx, tables, invoice.subscription(), invoice.customer()).await?;
     let Some(organisation) = found else { return as_it_was(None, "no organisation belongs to the invoice") };
     if !organisation.has_failed() {

@@ -4,7 +4,7 @@
 //! in any order, so every step asks the mirror as well.
 
 use billhook_flow::{Ctx, Event, Function, Result, StepKey, Tx, days, function};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Billing;
@@ -66,10 +66,6 @@ pub(crate) fn declared() -> Function<Billing> {
         .cancel_on("stripe/customer.subscription.deleted", ITS_SUBSCRIPTION)
 }
 
-fn wait() -> SignedDuration {
-    days(REMINDER_AFTER_DAYS)
-}
-
 async fn process_payment_failed(event: Event<Invoice>, ctx: Ctx<Billing>) -> Result<Outcome> {
     let (billing, invoice, failed_at) = (ctx.app(), &event.data, event.ts);
     let end = |status, reason: String| {
@@ -84,9 +80,9 @@ async fn process_payment_failed(event: Event<Invoice>, ctx: Ctx<Billing>) -> Res
     };
     let letter = |id, template| Letter { run: ctx.run(), id, template, billing, invoice, organisation: &organisation };
     let (first, second) = (letter(NOTICE, "payment_failed"), letter(REMINDER, "payment_reminder"));
-    let notice = ctx.tx_step(NOTICE, |tx| first.write(tx, failed_at)).await?;
-    ctx.sleep("three days", wait()).await;
     let now = ctx.now();
+    let notice = ctx.tx_step(NOTICE, |tx| first.write(tx, now)).await?;
+    ctx.sleep("three days", days(REMINDER_AFTER_DAYS)).await;
     let reminder = ctx.tx_step(REMINDER, |tx| second.write_if_open(tx, now)).await?;
     Ok(Outcome {
         status: 200,

@@ -102,9 +102,7 @@ impl PostgresStore {
             let applied: Option<String> = rows.first().map(|row| column(row, 0)).transpose()?;
             if step.is_missing(applied.as_deref())? {
                 execute(&session, step.sql).await?;
-                session
-                    .execute("a migration", statements::SETTING_WRITE, &[&setting, &step.checksum])
-                    .await?;
+                session.execute("a migration", statements::SETTING_WRITE, &[&setting, &step.checksum]).await?;
                 names.push(step.name);
             }
             commit(session).await?;
