@@ -453,7 +453,7 @@ pub static ALL: &[Setting] = &[
         default: Default::Unset("none"),
         group: Group::Billing,
         doc: "Which billing workflows `serve` executes; `demo` executes all of them. The first start with one makes the \
-              tables of the schema `billing` (on SQLite `billing_…`). See [billing](billing.md).",
+              tables of the schema `billing` (on SQLite `billing_…`). `docs/billing.md` tells more.",
     },
     Setting {
         key: "billing.users_table",
