@@ -1,6 +1,7 @@
 //! Opens the configured database.
 
 use anyhow::Context as _;
+use billhook_billing::EXTENSION;
 use billhook_store::{Location, Options, PostgresLocation, Role, SchemaState, Store};
 use billhook_stripe::catalogue;
 
@@ -70,6 +71,7 @@ pub async fn prepare(configuration: &Configuration, store: &Store) -> anyhow::Re
             tracing::warn!("{note}");
         }
     }
+    prepare_billing(configuration, store).await?;
     let Some(mode) = configuration.stripe.mode else { return Ok(()) };
     let standing = store.pin_setting(MODE_SETTING, mode.name()).await.context("read the mode of the database")?;
     match Mode::of_name(&standing) {
@@ -79,6 +81,30 @@ pub async fn prepare(configuration: &Configuration, store: &Store) -> anyhow::Re
         }
         _ => Ok(()),
     }
+}
+
+/// Makes the tables of billing when one of its workflows is on, or refuses to go on without them.
+async fn prepare_billing(configuration: &Configuration, store: &Store) -> anyhow::Result<()> {
+    if !configuration.disable_migrations {
+        migrate_billing(configuration, store).await?;
+    } else if !configuration.billing.workflows.is_empty()
+        && !store.missing_of_extension(&EXTENSION).await.context("read the state of billing's tables")?.is_empty()
+    {
+        let hint = "run `billhook migrate` with the same billing.enabled";
+        return Err(Hinted::new("the database lacks the tables of billing", hint).into());
+    }
+    Ok(())
+}
+
+/// Makes the tables of billing when one of its workflows is on; returns what was applied.
+///
+/// # Errors
+/// When the schema cannot be changed.
+pub async fn migrate_billing(configuration: &Configuration, store: &Store) -> anyhow::Result<Vec<String>> {
+    if configuration.billing.workflows.is_empty() {
+        return Ok(Vec::new());
+    }
+    store.migrate_extension(&EXTENSION).await.context("make the tables of billing")
 }
 
 /// Refuses a schema that is not this program's.

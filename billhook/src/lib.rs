@@ -32,16 +32,13 @@ mod signals;
 mod stripe_api;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use billhook_flow::Functions;
-
-use functions::{Hosted, Hosting};
 
 /// The program, put together by its own `main`.
 #[derive(Default)]
 pub struct Billhook {
-    functions: Option<Arc<dyn Hosting>>,
+    functions: Functions<()>,
 }
 
 impl Billhook {
@@ -50,10 +47,11 @@ impl Billhook {
         Self::default()
     }
 
-    /// With durable functions, which `serve` executes. `app` is what they share: pools, clients, settings of your own.
+    /// With durable functions, which `serve` executes. `app` is what they share: pools, clients, settings of your own. Several sets of
+    /// functions may be given, each with what it shares; ids are unique over all of them.
     #[must_use]
     pub fn functions<App: Send + Sync + 'static>(mut self, functions: Functions<App>, app: App) -> Self {
-        self.functions = Some(Arc::new(Hosted::new(functions, app)));
+        self.functions = self.functions.and(functions.bound(app));
         self
     }
 

@@ -32,6 +32,11 @@ impl<App> Ctx<App> {
         Self { app, execution }
     }
 
+    /// The same run for a function of another application.
+    pub(crate) fn with_app<Other>(&self, app: Arc<Other>) -> Ctx<Other> {
+        Ctx { app, execution: Arc::clone(&self.execution) }
+    }
+
     /// What the application gave to its functions: pools, clients, settings.
     pub fn app(&self) -> &App {
         &self.app

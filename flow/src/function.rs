@@ -233,6 +233,30 @@ impl<App> Function<App> {
         self
     }
 
+    /// The same function with what its application shares, for whoever has functions of several applications.
+    #[must_use]
+    pub fn bound(self, app: Arc<App>) -> Function<()>
+    where
+        App: Send + Sync + 'static,
+    {
+        let (handler, shared) = (self.handler, Arc::clone(&app));
+        let bound = move |event: Event, ctx: Ctx<()>| handler(event, ctx.with_app(Arc::clone(&shared)));
+        Function {
+            id: self.id,
+            handler: Arc::new(bound),
+            triggers: self.triggers,
+            cancels: self.cancels,
+            once: self.once,
+            crons: self.crons,
+            start_within: self.start_within,
+            finish_within: self.finish_within,
+            on_failure: self.on_failure.map(|handler| Box::new(handler.bound(app))),
+            defects: self.defects,
+            retries: self.retries,
+            backoff: self.backoff,
+        }
+    }
+
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id

@@ -1,6 +1,7 @@
 //! All functions of an application.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::function::Function;
 use crate::names::Aliases;
@@ -48,6 +49,24 @@ impl<App> Functions<App> {
             Some(handler) => self.add(handler),
             None => self,
         }
+    }
+
+    /// With those of another registry.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.functions.extend(others.functions);
+        self
+    }
+
+    /// The same functions with what their application shares: registries of several applications become one, which one engine executes
+    /// and in which every id and every event is looked for.
+    #[must_use]
+    pub fn bound(self, app: App) -> Functions<()>
+    where
+        App: Send + Sync + 'static,
+    {
+        let app = Arc::new(app);
+        Functions { functions: self.functions.into_iter().map(|function| function.bound(Arc::clone(&app))).collect() }
     }
 
     /// Looks for what would never work, by the default names of events.
@@ -111,7 +130,10 @@ impl<App> Functions<App> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::testing::Trial;
     use crate::{Ctx, Event, Result, function, stripe_names};
 
     async fn nothing(_event: Event, _ctx: Ctx<()>) -> Result<()> {
@@ -129,6 +151,21 @@ mod tests {
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(told[0].contains("same id") && told[1].contains("did you mean"), "{told:?}");
         assert!(told[2].contains("empty") && told[3].contains("nothing starts it"), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn registries_of_several_applications_become_one() {
+        async fn name(_event: Event, ctx: Ctx<&'static str>) -> Result<&'static str> {
+            Ok(*ctx.app())
+        }
+        let one = |id, app| Functions::new().add(function(id, name).on("app/a")).bound(app);
+        let functions = one("a", "first").and(one("b", "second"));
+        assert_eq!((functions.check(), functions.ids()), (Ok(()), vec!["a".to_owned(), "b".to_owned()]));
+        for (id, app) in [("a", "first"), ("b", "second")] {
+            let end = Trial::new(functions.get(id).expect("a function"), (), json!({})).run().await;
+            assert_eq!(end.result, Ok(json!(app)));
+        }
+        assert!(one("a", "first").and(one("a", "second")).check().is_err(), "ids are unique over all");
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Work for ApplyBatch {
             transaction.mark_dirty(&doubted).await?;
         }
         if let Some(router) = self.router.as_deref().filter(|_| !routed.is_empty()) {
-            step.outcome.runs_moved = route::publish(transaction, router, routed, step.now).await?;
+            step.outcome.runs_moved = route::publish(transaction, router, routed).await?;
         }
         Ok(step.outcome)
     }

@@ -35,6 +35,9 @@ pub trait Router: Debug + Send + Sync {
     /// An event that starts nothing, for runs that wait for it.
     fn shown(&self, event: &AppliedEvent<'_>) -> Publication;
 
+    /// The time of runs: when they start, and when what they wait for came.
+    fn now(&self) -> Timestamp;
+
     /// What decides which event ends which wait.
     fn matcher(&self) -> &dyn WaitMatcher;
 
@@ -89,7 +92,6 @@ pub(crate) async fn publish<T: Transaction>(
     transaction: &mut T,
     router: &dyn Router,
     events: Vec<Routed>,
-    now: Timestamp,
 ) -> Result<u64, StoreError> {
     let names = events.iter().flat_map(|event| match event {
         Routed::Wanted(publication) => publication.event_names().collect::<Vec<_>>(),
@@ -110,7 +112,7 @@ pub(crate) async fn publish<T: Transaction>(
     if publications.is_empty() {
         return Ok(0);
     }
-    let published = transaction.publish(&publications, &paths, router.matcher(), now).await?;
+    let published = transaction.publish(&publications, &paths, router.matcher(), router.now()).await?;
     let moved = published
         .iter()
         .map(|one| one.started.iter().filter(|is_new| **is_new).count() + one.woken.len() + one.cancelled.len());

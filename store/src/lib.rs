@@ -14,6 +14,7 @@ macro_rules! each {
 }
 
 mod error;
+mod extension;
 mod flow;
 mod flow_orders;
 mod flow_runs;
@@ -27,6 +28,7 @@ mod transaction;
 mod types;
 
 pub use error::StoreError;
+pub use extension::{Extension, ExtensionMigration};
 pub use flow::*;
 pub use flow_orders::*;
 pub use flow_runs::*;
@@ -143,6 +145,14 @@ impl Store {
     /// On SQLite nobody else writes while the transaction is open. On PostgreSQL it has a connection of the pool.
     pub async fn serve_sql(&self, requests: SqlRequests) {
         each!(self, driver => driver.serve_sql(requests).await);
+    }
+
+    /// The rows of a statement, at most [`SQL_ROWS_MAX`], outside of any transaction of a function's. What it writes is not kept.
+    ///
+    /// # Errors
+    /// When the database refuses the statement or a parameter, or does not answer.
+    pub async fn read_sql(&self, sql: &str, parameters: &[SqlValue]) -> Result<Vec<SqlRow>, SqlError> {
+        each!(self, driver => driver.read_sql(sql, parameters).await)
     }
 
     /// Deliveries, newest first.

@@ -1,12 +1,19 @@
 //! `billhook demo`: a simulated company, a fresh database and everything on, without an account and without a network.
 
+mod clock;
+mod company;
+mod news;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use billhook_billing::{EXTENSION, Workflow};
 use billhook_core::Secret;
+use billhook_flow::Functions;
 use billhook_mirror::sync::runs::{self, Request};
 use billhook_mirror::sync::{Window, names};
 use billhook_simulator::story::{Line, Story};
@@ -15,8 +22,10 @@ use billhook_store::{Role, SchemaState, Store};
 use billhook_stripe::api::ApiKey;
 use jiff::Timestamp;
 
+use self::clock::FastClock;
+use self::news::News;
 use super::{configuration, serve};
-use crate::functions::Hosting;
+use crate::functions::FunctionClock;
 use crate::output;
 use crate::settings::Resolution;
 use crate::settings::configuration::{Configuration, Mode};
@@ -53,11 +62,7 @@ pub struct Arguments {
 }
 
 /// Demonstrates until a signal asks to stop.
-pub fn run(
-    arguments: &Arguments,
-    resolution: &Resolution,
-    functions: Option<&dyn Hosting>,
-) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &Arguments, resolution: &Resolution, functions: Functions<()>) -> anyhow::Result<ExitCode> {
     let folder = folder(arguments)?;
     let key = random_key()?;
     let simulator = simulator(arguments, &key)?;
@@ -70,9 +75,10 @@ pub fn run(
     let mut story = Story::new(arguments.seed);
     let begun = simulator.account(|account| story.run(account, PAST_DAYS));
     output::line(&format!("{} things happened before Billhook came.", begun.len()))?;
+    let clock = clock(arguments, &simulator)?;
     let code = database::block_on(async {
         let telling = tell(&simulator, story, &configuration, &database);
-        let serving = serve::serve(&configuration, functions);
+        let serving = serve::serve(&configuration, functions, clock);
         tokio::pin!(serving);
         tokio::select! {
             code = &mut serving => code,
@@ -101,9 +107,21 @@ fn folder(arguments: &Arguments) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// How many simulated seconds pass in one.
+fn factor(arguments: &Arguments) -> anyhow::Result<u32> {
+    Ok(arguments.days_per_second * u32::try_from(DAY_SECONDS)?)
+}
+
+/// Functions sleep by the account's clock, so that three days are over after three seconds.
+fn clock(arguments: &Arguments, simulator: &Simulator) -> anyhow::Result<FunctionClock> {
+    let (now, factor) = (simulator.account(|account| account.now()), factor(arguments)?);
+    let clock = FastClock::new(Timestamp::from_second(now)?, factor);
+    Ok(FunctionClock::fast(Arc::new(clock), i32::try_from(factor)?))
+}
+
 fn simulator(arguments: &Arguments, key: &str) -> anyhow::Result<Simulator> {
     let start = Timestamp::now().as_second() - BEGIN_DAYS_AGO * DAY_SECONDS;
-    let factor = arguments.days_per_second * u32::try_from(DAY_SECONDS)?;
+    let factor = factor(arguments)?;
     let clock = ClockMode::Fast { start, factor };
     Simulator::start(Options { seed: arguments.seed, key: key.to_owned(), clock, ..Options::default() })
 }
@@ -120,6 +138,9 @@ fn prepare(configuration: &mut Configuration, folder: &Path, simulator: &Simulat
     configuration.public_url = Some(format!("http://{}", configuration.listen));
     configuration.disable_migrations = false;
     configuration.apply.lanes = 1;
+    let billing = &mut configuration.billing;
+    billing.workflows = Workflow::NAMES.iter().filter_map(|name| Workflow::of_name(name)).collect();
+    billing.users_table = None;
     let stripe = &mut configuration.stripe;
     // The endpoint that it makes has a secret of its own; with none here it would make and announce a local one.
     stripe.webhook_secrets = vec![Secret::new(format!("whsec_{}", key.trim_start_matches("sk_test_")))];
@@ -160,12 +181,17 @@ async fn tell(
     file: &Path,
 ) -> anyhow::Result<()> {
     let store = opened(configuration, file).await?;
+    company::settle(&store).await?;
     backfill(&store, configuration).await?;
+    let mut news = News::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(TELL_INTERVAL_MS));
     for tick in 1_u64.. {
         ticks.tick().await;
         for line in simulator.account(|account| story.step(account)) {
             output::line(&told(&line))?;
+        }
+        for line in news.next(&store).await? {
+            output::line(&format!("{:>17}  {line}", "->"))?;
         }
         if tick % LOOK_EVERY == 0 {
             look(&store, file).await?;
@@ -183,7 +209,8 @@ async fn opened(configuration: &Configuration, file: &Path) -> anyhow::Result<St
     loop {
         if file.exists() {
             let store = database::open(configuration, Role::Tool).await?;
-            if store.schema_state().await.is_ok_and(|state| state == SchemaState::Current) {
+            let is_current = store.schema_state().await.is_ok_and(|state| state == SchemaState::Current);
+            if is_current && store.missing_of_extension(&EXTENSION).await.is_ok_and(|missing| missing.is_empty()) {
                 return Ok(store);
             }
             store.close().await;
@@ -214,6 +241,14 @@ async fn backfill(store: &Store, configuration: &Configuration) -> anyhow::Resul
 /// Tables whose rows the demo counts.
 const COUNTED: [&str; 6] = ["customers", "subscriptions", "invoices", "charges", "refunds", "disputes"];
 
+/// What to ask the database.
+const LOOKS: [&str; 4] = [
+    "SELECT s.status, count(*) FROM subscriptions s GROUP BY 1",
+    "SELECT u.email, c.amount, c.currency FROM billing_charges c JOIN billing_users u ON u.id = c.user_id",
+    "SELECT created_at, template, recipient FROM billing_outbox",
+    "SELECT function, state, count(*) FROM billhook_flow_runs GROUP BY 1, 2",
+];
+
 /// Says how many rows there are, and how to look at them.
 async fn look(store: &Store, file: &Path) -> anyhow::Result<()> {
     let counts = store.row_counts().await?;
@@ -222,9 +257,12 @@ async fn look(store: &Store, file: &Path) -> anyhow::Result<()> {
         format!("{rows} {table}")
     });
     let rows = rows.collect::<Vec<_>>().join(", ");
-    output::line(&format!(
-        "\n  {rows}\n  look: sqlite3 {} \"SELECT s.status, count(*) FROM subscriptions s GROUP BY 1\"\n",
-        file.display()
-    ))?;
+    let done = news::counts(store).await?;
+    let file = file.display();
+    output::line(&format!("\n  {rows}\n  {done}"))?;
+    for sql in LOOKS {
+        output::line(&format!("  look: sqlite3 {file} \"{sql}\""))?;
+    }
+    output::line("")?;
     Ok(())
 }

@@ -13,7 +13,12 @@ pub fn run(configuration: &Configuration) -> anyhow::Result<ExitCode> {
     logging::start(&configuration.log);
     let report = database::block_on(async {
         let store = database::open(configuration, Role::Tool).await?;
-        let report = store.migrate().await.with_context(|| format!("migrate {}", configuration.database));
+        let migrated = async {
+            let mut report = store.migrate().await.with_context(|| format!("migrate {}", configuration.database))?;
+            report.applied.extend(database::migrate_billing(configuration, &store).await?);
+            Ok(report)
+        };
+        let report = migrated.await;
         store.close().await;
         report
     })?;

@@ -20,10 +20,11 @@ mod verify;
 mod webhooks;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+
+use billhook_flow::Functions;
 
 use crate::failure::Refused;
-use crate::functions::Hosting;
+use crate::functions::Hosted;
 use crate::settings::Resolution;
 use crate::settings::configuration::Configuration;
 
@@ -81,12 +82,11 @@ impl Command {
     ///
     /// # Errors
     /// Why it failed, for a person to read.
-    pub fn run(self, resolution: &Resolution, functions: Option<Arc<dyn Hosting>>) -> anyhow::Result<ExitCode> {
+    pub fn run(self, resolution: &Resolution, functions: Functions<()>) -> anyhow::Result<ExitCode> {
         // Settings that are refused are told by the command itself.
-        if let (Some(functions), Ok(configuration)) = (&functions, configuration(resolution)) {
-            functions.check(&configuration.aliases)?;
+        if let Ok(configuration) = configuration(resolution) {
+            Hosted::new(functions.clone(), &configuration)?;
         }
-        let functions = functions.as_deref();
         match self {
             Self::Demo(arguments) => demo::run(&arguments, resolution, functions),
             Self::Serve(arguments) => serve::run(&arguments, resolution, functions),

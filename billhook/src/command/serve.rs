@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use billhook_core::metrics::Metrics;
 use billhook_core::{Clock, Secret, SystemClock};
+use billhook_flow::Functions;
 use billhook_flow::engine::Engine;
 use billhook_mirror::endpoints::{all_secrets, follow};
 use billhook_mirror::equal::Parts;
@@ -22,7 +23,7 @@ use tokio::time::timeout;
 
 use super::configuration;
 use crate::failure::{FAILED, Hinted, Refused};
-use crate::functions::{Hosting, MirrorEnricher};
+use crate::functions::{FunctionClock, Hosted, MirrorEnricher};
 use crate::reading::{Reading, read_policy};
 use crate::settings::Resolution;
 use crate::settings::configuration::{Configuration, Mode, Transport};
@@ -45,11 +46,7 @@ pub struct Arguments {
 }
 
 /// Serves until a signal asks to stop.
-pub fn run(
-    arguments: &Arguments,
-    resolution: &Resolution,
-    functions: Option<&dyn Hosting>,
-) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &Arguments, resolution: &Resolution, functions: Functions<()>) -> anyhow::Result<ExitCode> {
     let configuration = configuration(resolution)?;
     require_secret(&configuration)?;
     if arguments.check {
@@ -66,7 +63,7 @@ pub fn run(
     process::forbid_dumps();
     process::end_on_panic();
     process::raise_descriptors(configuration.http.connections_max);
-    database::block_on(serve(&configuration, functions))
+    database::block_on(serve(&configuration, functions, FunctionClock::system()))
 }
 
 /// Refuses to start without a webhook secret where none can be made.
@@ -81,11 +78,16 @@ fn require_secret(configuration: &Configuration) -> Result<(), Refused> {
     Err(Refused(vec![Refusal::of_combination("STRIPE_WEBHOOK_SECRET", "is not set", action)]))
 }
 
-/// Serves until a signal asks to stop.
+/// Serves until a signal asks to stop. Functions sleep by `clock`.
 ///
 /// # Errors
-/// When the database, an address or a setting does not allow it.
-pub(super) async fn serve(configuration: &Configuration, functions: Option<&dyn Hosting>) -> anyhow::Result<ExitCode> {
+/// When the database, an address, a setting or a function does not allow it.
+pub(super) async fn serve(
+    configuration: &Configuration,
+    functions: Functions<()>,
+    clock: FunctionClock,
+) -> anyhow::Result<ExitCode> {
+    let hosted = Hosted::new(functions, configuration)?.map(|hosted| (hosted, clock));
     let stopped = signals::listen().context("listen for signals")?;
     let store = database::open(configuration, Role::Server).await?;
     database::prepare(configuration, &store).await?;
@@ -95,7 +97,7 @@ pub(super) async fn serve(configuration: &Configuration, functions: Option<&dyn 
         tracing::warn!("no webhook secret is known, so every delivery is refused; run `billhook webhooks create`");
     }
     let listeners = Listeners::bind(configuration).await?;
-    let mirror = Mirror::start(configuration, &store, configured, secrets, functions)?;
+    let mirror = Mirror::start(configuration, &store, configured, secrets, hosted)?;
     listeners.announce(configuration);
     let served = listeners.serve(configuration, &mirror, &store, stopped).await;
     let closing = async {
@@ -146,17 +148,19 @@ impl Mirror {
         store: &Store,
         configured: Vec<Secret>,
         secrets: Vec<Secret>,
-        functions: Option<&dyn Hosting>,
+        hosted: Option<(Hosted, FunctionClock)>,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let api = stripe_api::client(configuration, OnKeyRefused::Wait, Arc::clone(&metrics))?;
-        let aliases = &configuration.aliases;
         let account = configuration.stripe.account.clone().unwrap_or_default();
         let enrich = Arc::new(MirrorEnricher::new(store.clone(), api.clone(), account));
-        let engine = functions.map(|functions| functions.start(aliases, enrich, store, &clock));
-        let router =
-            functions.zip(engine.as_ref()).map(|(functions, engine)| functions.router(aliases, &clock, engine.waker()));
+        let hosted = hosted.map(|(hosted, clock)| {
+            let engine = hosted.start(enrich, store, &clock);
+            let router = hosted.router(&clock, engine.waker());
+            (engine, router)
+        });
+        let (engine, router) = hosted.unzip();
         let options = ApplierOptions { router, ..applier_options(configuration) };
         let applier = Applier::start(options, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let ingest = Ingest::start(

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use billhook_billing::{ColumnName, OnMissing, TableName, Workflow};
 use billhook_core::Secret;
 use billhook_flow::Aliases;
 use billhook_stripe::api::ApiKey;
@@ -39,6 +41,8 @@ pub struct Configuration {
     pub sync: Sync,
     /// What Stripe's events are called.
     pub aliases: Aliases,
+    /// The built-in billing workflows.
+    pub billing: Billing,
     /// Limits of the HTTP server.
     pub http: Http,
     /// How long applied deliveries are kept, in days.
@@ -95,6 +99,19 @@ pub struct Sync {
     pub reconcile_period_seconds: u32,
     pub reconcile_requests_per_second: u32,
     pub reconcile_grace_seconds: u32,
+}
+
+/// The built-in billing workflows; the settings of the same names explain them.
+#[derive(Debug, Clone)]
+pub struct Billing {
+    /// Those that are switched on.
+    pub workflows: Vec<Workflow>,
+    /// The user's own table of users.
+    pub users_table: Option<TableName>,
+    pub users_id_column: ColumnName,
+    pub users_email_column: ColumnName,
+    pub users_customer_column: Option<ColumnName>,
+    pub on_missing: OnMissing,
 }
 
 /// How safe the way to the database is. A password and customers' data must not cross a network in the clear, nor go to
@@ -339,6 +356,7 @@ fn assemble(values: &Values<'_>) -> Configuration {
             reconcile_grace_seconds: values.number("reconcile.grace_seconds"),
         },
         aliases: values.aliases("functions.aliases"),
+        billing: billing(values),
         http: Http {
             connections_max: values.number("http.connections_max"),
             connections_per_address_max: values.optional_number("http.connections_per_address_max"),
@@ -350,6 +368,19 @@ fn assemble(values: &Values<'_>) -> Configuration {
         retention_days: values.number("retention.days"),
         log: Log { format: values.text("log.format").to_owned(), level: values.text("log.level").to_owned() },
         database,
+    }
+}
+
+fn billing(values: &Values<'_>) -> Billing {
+    let workflows = values.list("billing.enabled");
+    Billing {
+        workflows: workflows.iter().filter_map(|name| Workflow::of_name(name)).collect(),
+        users_table: values.optional_parsed("billing.users_table"),
+        users_id_column: values.parsed("billing.users_id_column"),
+        users_email_column: values.parsed("billing.users_email_column"),
+        users_customer_column: values.optional_parsed("billing.users_customer_column"),
+        on_missing: OnMissing::of_name(values.text("billing.on_missing"))
+            .unwrap_or_else(|| missing("billing.on_missing")),
     }
 }
 
@@ -404,6 +435,15 @@ impl<'a> Values<'a> {
 
     fn text(&self, key: &str) -> &'a str {
         self.optional_text(key).unwrap_or_else(|| missing(key))
+    }
+
+    /// A text in the type of its use, which the check of its kind made sure of.
+    fn optional_parsed<T: FromStr>(&self, key: &str) -> Option<T> {
+        self.optional_text(key).map(|text| text.parse().unwrap_or_else(|_| missing(key)))
+    }
+
+    fn parsed<T: FromStr>(&self, key: &str) -> T {
+        self.optional_parsed(key).unwrap_or_else(|| missing(key))
     }
 
     fn optional_integer(&self, key: &str) -> Option<u64> {

@@ -1,7 +1,9 @@
 //! From the text of a setting to its checked value.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 
+use billhook_billing::{ColumnName, NameDefect, TableName};
 use billhook_flow::Aliases;
 
 use super::database::Database;
@@ -45,6 +47,8 @@ pub fn value(setting: &Setting, text: &str) -> Result<Value, Problem> {
         Kind::Url => url(text),
         Kind::File => file(text),
         Kind::Identifier => identifier(text),
+        Kind::Table => name::<TableName>(text),
+        Kind::Column => name::<ColumnName>(text),
         Kind::ApiVersion => api_version(text),
         Kind::Account => account(text),
         Kind::Aliases => aliases(text),
@@ -152,6 +156,17 @@ fn identifier(text: &str) -> Result<Value, Problem> {
     }
 }
 
+/// A name of the user's: whatever its type takes.
+fn name<N: FromStr<Err = NameDefect>>(text: &str) -> Result<Value, Problem> {
+    match text.parse::<N>() {
+        Ok(_) => Ok(Value::Text(text.to_owned())),
+        Err(NameDefect { .. }) => {
+            let action = "use at most 63 letters, digits and underscores, not beginning with a digit";
+            Err(Problem::new(format!("is {}, not a plain SQL name", quoted(text)), action))
+        }
+    }
+}
+
 fn api_version(text: &str) -> Result<Value, Problem> {
     let (date, release) = text.split_once('.').map_or((text, None), |(date, release)| (date, Some(release)));
     let dated = date.len() == 10 && date.parse::<jiff::civil::Date>().is_ok();
@@ -241,6 +256,17 @@ mod tests {
         }
         for bad in ["", "Stripe", "2stripe", "a b", "a\"b", "a;drop", "billhook", "pg_catalog", &"a".repeat(64)] {
             assert!(check("schema", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_tables_and_columns_are_plain() {
+        for good in ["users", "User", "public.users", "auth.users_2"] {
+            assert!(check("billing.users_table", good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "users\"; DROP TABLE x", "a.b.c"] {
+            assert!(check("billing.users_table", bad).is_err(), "{bad}");
+            assert!(check("billing.users_email_column", bad).is_err(), "{bad}");
         }
     }
 

@@ -53,6 +53,10 @@ pub enum Kind {
     File,
     /// A plain SQL identifier.
     Identifier,
+    /// The name of a table of the user's, with or without its schema.
+    Table,
+    /// The name of a column of the user's.
+    Column,
     /// A Stripe API version: a date, with or without a release name.
     ApiVersion,
     /// A Stripe account id.
@@ -98,6 +102,8 @@ pub enum Group {
     Sync,
     /// Durable functions.
     Functions,
+    /// The built-in billing workflows.
+    Billing,
     /// The HTTP server.
     Http,
     /// Logs, metrics, retention.
@@ -106,7 +112,7 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the documents.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::General,
         Self::Stripe,
         Self::Postgres,
@@ -114,6 +120,7 @@ impl Group {
         Self::Apply,
         Self::Sync,
         Self::Functions,
+        Self::Billing,
         Self::Http,
         Self::Operation,
     ];
@@ -128,6 +135,7 @@ impl Group {
             Self::Apply => "Applying deliveries",
             Self::Sync => "Reading from Stripe",
             Self::Functions => "Durable functions",
+            Self::Billing => "Billing workflows",
             Self::Http => "HTTP server",
             Self::Operation => "Operation",
         }
@@ -155,7 +163,7 @@ impl Kind {
             Self::Address => "ADDRESS",
             Self::Database | Self::Url => "URL",
             Self::File => "PATH",
-            Self::Identifier => "NAME",
+            Self::Identifier | Self::Table | Self::Column => "NAME",
             Self::ApiVersion => "VERSION",
             Self::Account => "ACCOUNT",
             Self::Aliases => "NAME=TYPE",
@@ -177,6 +185,8 @@ impl Kind {
             Self::Url => "`http://…` or `https://…`".to_owned(),
             Self::File => "path of a file".to_owned(),
             Self::Identifier => "SQL name: lower-case letters, digits and `_`".to_owned(),
+            Self::Table => "SQL name: letters, digits and `_`, with or without a schema and a dot before it".to_owned(),
+            Self::Column => "SQL name: letters, digits and `_`".to_owned(),
             Self::ApiVersion => "API version, e.g. `2020-08-27`".to_owned(),
             Self::Account => "account id (`acct_…`)".to_owned(),
             Self::Aliases => "`name=type`, separated by commas".to_owned(),

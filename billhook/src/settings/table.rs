@@ -5,6 +5,8 @@
 //! are those that existing engines use. `PORT` is the exception without a name of its own: Kubernetes sets `BILLHOOK_PORT` to
 //! something else when a service is called `billhook`.
 
+use billhook_billing::{OnMissing, Workflow};
+
 use super::setting::{Default, Group, Kind, SecretRule, Setting};
 
 /// Kinds that can be read again instead of trusting the event, in the words of the existing engines.
@@ -442,6 +444,65 @@ pub static ALL: &[Setting] = &[
               `stripe/subscription.created`, `stripe/subscription.cancelled` (`customer.subscription.deleted`), \
               `stripe/payment.failed` (`invoice.payment_failed`) and `stripe/payment.succeeded` \
               (`charge.succeeded`); one that is given here stands for the given types only.",
+    },
+    Setting {
+        key: "billing.enabled",
+        flag: Some("billing-enabled"),
+        environment: &["BILLHOOK_BILLING_ENABLED"],
+        kind: Kind::List(Workflow::NAMES),
+        default: Default::Unset("none"),
+        group: Group::Billing,
+        doc: "Which billing workflows `serve` executes; `demo` executes all of them. The first start with one makes the \
+              tables of the schema `billing` (on SQLite `billing_…`). `docs/billing.md` tells more.",
+    },
+    Setting {
+        key: "billing.users_table",
+        flag: Some("billing-users-table"),
+        environment: &["BILLHOOK_BILLING_USERS_TABLE"],
+        kind: Kind::Table,
+        default: Default::Unset("Billhook's own: `billing.users`, on SQLite `billing_users`"),
+        group: Group::Billing,
+        doc: "The table in which `record-charge` looks for users, in the database of the mirror. It is only read. Upper \
+              and lower case count, as in Prisma's `User`.",
+    },
+    Setting {
+        key: "billing.users_id_column",
+        flag: Some("billing-users-id-column"),
+        environment: &["BILLHOOK_BILLING_USERS_ID_COLUMN"],
+        kind: Kind::Column,
+        default: Default::Value("id"),
+        group: Group::Billing,
+        doc: "The column of `billing.users_table` that names a user. Charges hold its value as text.",
+    },
+    Setting {
+        key: "billing.users_email_column",
+        flag: Some("billing-users-email-column"),
+        environment: &["BILLHOOK_BILLING_USERS_EMAIL_COLUMN"],
+        kind: Kind::Column,
+        default: Default::Value("email"),
+        group: Group::Billing,
+        doc: "The column of `billing.users_table` that holds the e-mail address. Upper and lower case are the same in \
+              addresses; an index on `lower(email)` keeps the search fast.",
+    },
+    Setting {
+        key: "billing.users_customer_column",
+        flag: Some("billing-users-customer-column"),
+        environment: &["BILLHOOK_BILLING_USERS_CUSTOMER_COLUMN"],
+        kind: Kind::Column,
+        default: Default::Unset("users are found by their address only"),
+        group: Group::Billing,
+        doc: "The column of `billing.users_table` that holds Stripe's customer id (`cus_…`), if it has one. Users are then \
+              found by it first.",
+    },
+    Setting {
+        key: "billing.on_missing",
+        flag: Some("billing-on-missing"),
+        environment: &["BILLHOOK_BILLING_ON_MISSING"],
+        kind: Kind::Choice(OnMissing::NAMES),
+        default: Default::Value("end"),
+        group: Group::Billing,
+        doc: "What happens to a charge whose user is not found. `end` ends its run at once with the status 404. `retry 10m` \
+              looks again during ten minutes, for sign-ups that are slower than Stripe, and ends in the same way.",
     },
     Setting {
         key: "http.connections_max",

@@ -1,5 +1,6 @@
 //! The real binary over its real ports, on both databases.
 
+mod billing;
 mod cli;
 mod config;
 mod crash;

@@ -54,7 +54,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Runs that are executed at the same time. What is more stays in the database.
     pub runs_max: usize,
-    /// How long a run is held without a sign of life. It is also how long a run of a dead process rests.
+    /// How long a run is held without a sign of life, by the engine's clock. It is also how long a run of a dead process rests. A clock
+    /// that runs faster than the world needs a lease that is longer by the same factor.
     pub lease: SignedDuration,
     /// Reads Stripe's events out of their deliveries, for runs that wait for one which came before they did. `None` without a mirror.
     pub read_delivery: Option<ReadDelivery>,

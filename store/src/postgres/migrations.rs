@@ -6,6 +6,7 @@ use tokio_postgres::SimpleQueryRow;
 use super::catalogue;
 use super::session::{Patience, Session};
 use super::{PostgresStore, column, statements};
+use crate::extension::ExtensionStep;
 use crate::{MigrationReport, SchemaState, StoreError};
 
 /// Key of the lock under which migrations run, so that of several starting nodes one migrates and the others wait.
@@ -91,6 +92,24 @@ impl PostgresStore {
         Ok(report)
     }
 
+    /// See [`crate::Store::migrate_extension`].
+    pub(crate) async fn migrate_extension(&self, steps: Vec<ExtensionStep>) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        for step in steps {
+            let session = self.begin_migration().await?;
+            let setting = step.setting();
+            let rows = session.query("reading a setting", statements::SETTING_READ, &[&setting]).await?;
+            let applied: Option<String> = rows.first().map(|row| column(row, 0)).transpose()?;
+            if step.is_missing(applied.as_deref())? {
+                execute(&session, step.sql).await?;
+                session.execute("a migration", statements::SETTING_WRITE, &[&setting, &step.checksum]).await?;
+                names.push(step.name);
+            }
+            commit(session).await?;
+        }
+        Ok(names)
+    }
+
     async fn begin_migration(&self) -> Result<Session, StoreError> {
         let mut session = self.session(Patience::Migration).await?;
         session.batch("beginning a migration", BEGIN).await?;
@@ -127,12 +146,7 @@ impl PostgresStore {
             commit(session).await?;
             return Ok(false);
         }
-        for (number, statement) in migration.sql.split(SEPARATOR).enumerate() {
-            if number > 0 {
-                failpoint::hit("mid_migration");
-            }
-            session.batch("a migration", statement).await?;
-        }
+        execute(&session, migration.sql).await?;
         let checksum = migration.checksum();
         session
             .execute("a migration", statements::MIGRATION_NOTE, &[&migration.version, &migration.name, &checksum])
@@ -173,6 +187,17 @@ impl PostgresStore {
             None => Ok(()),
         }
     }
+}
+
+/// Runs the statements of a step.
+async fn execute(session: &Session, sql: &str) -> Result<(), StoreError> {
+    for (number, statement) in sql.split(SEPARATOR).enumerate() {
+        if number > 0 {
+            failpoint::hit("mid_migration");
+        }
+        session.batch("a migration", statement).await?;
+    }
+    Ok(())
 }
 
 async fn commit(mut session: Session) -> Result<(), StoreError> {

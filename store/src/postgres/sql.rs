@@ -22,6 +22,9 @@ use crate::{RunCommit, SQL_ROWS_MAX, SqlError, SqlRequests, SqlRow, SqlValue, St
 /// How messages call a statement of the user's.
 const OPERATION: &str = "a statement of tx_step";
 
+/// How long a statement that only reads may take.
+const READ_LIMIT: Duration = Duration::from_secs(10);
+
 impl PostgresStore {
     /// See [`crate::Store::serve_sql`].
     pub async fn serve_sql(&self, mut requests: SqlRequests) {
@@ -41,8 +44,19 @@ impl PostgresStore {
             Err(error) => return first.refuse(error.into()),
         };
         let SqlRequests { commands, limit } = requests;
-        let open = Open { transaction, limit, deadline: Instant::now() + limit, failure: None };
-        open.serve(first, commands).await;
+        Open::new(transaction, limit).serve(first, commands).await;
+    }
+
+    /// See [`crate::Store::read_sql`].
+    ///
+    /// # Errors
+    /// Whatever the server refuses.
+    pub async fn read_sql(&self, sql: &str, parameters: &[SqlValue]) -> Result<Vec<SqlRow>, SqlError> {
+        let mut open = Open::new(PostgresTransaction::begin_plain(&self.shared).await?, READ_LIMIT);
+        let answer = open.query(sql, parameters).await;
+        let answer = open.noted(answer);
+        open.roll_back().await;
+        answer
     }
 }
 
@@ -56,6 +70,10 @@ struct Open {
 }
 
 impl Open {
+    fn new(transaction: PostgresTransaction, limit: Duration) -> Self {
+        Self { transaction, limit, deadline: Instant::now() + limit, failure: None }
+    }
+
     async fn serve(mut self, first: Command, mut commands: mpsc::Receiver<Command>) {
         let mut next = Some(first);
         while let Some(command) = next {

@@ -8,7 +8,8 @@ use rusqlite::{Batch, Connection, Transaction, TransactionBehavior, params};
 use super::catalogue;
 use super::errors::refused;
 use super::statements::Statements;
-use super::times;
+use super::{settings, times};
+use crate::extension::ExtensionStep;
 use crate::{MigrationReport, SchemaState, StoreError};
 
 const OPERATION: &str = "the migration";
@@ -64,6 +65,26 @@ pub(super) fn migrate(
     }
     transaction.commit().map_err(refused(OPERATION))?;
     Ok(report)
+}
+
+/// Applies what is missing of an extension, one transaction a step.
+pub(super) fn migrate_extension(
+    connection: &mut Connection,
+    steps: Vec<ExtensionStep>,
+) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for step in steps {
+        let transaction = begin(connection)?;
+        let setting = step.setting();
+        let applied = settings::read(&transaction, &setting).map_err(refused(OPERATION))?;
+        if step.is_missing(applied.as_deref())? {
+            execute(&transaction, step.sql).map_err(refused(OPERATION))?;
+            settings::write(&transaction, &setting, &step.checksum).map_err(refused(OPERATION))?;
+            names.push(step.name);
+        }
+        transaction.commit().map_err(refused(OPERATION))?;
+    }
+    Ok(names)
 }
 
 /// Compares the schema with this program's.
@@ -130,15 +151,21 @@ fn apply(transaction: &Transaction<'_>, migration: &Migration) -> rusqlite::Resu
         "CREATE TABLE IF NOT EXISTS billhook_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, \
          checksum TEXT NOT NULL, applied_at DATETIME NOT NULL)",
     )?;
-    let mut batch = Batch::new(transaction, migration.sql);
-    while let Some(mut statement) = batch.next()? {
-        statement.execute([])?;
-        failpoint::hit("mid_migration");
-    }
+    execute(transaction, migration.sql)?;
     transaction.execute(
         "INSERT INTO billhook_migrations (version, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?4)",
         params![migration.version, migration.name, checksum(migration.sql), times::precise(times::now())],
     )?;
+    Ok(())
+}
+
+/// Runs the statements of a step.
+fn execute(transaction: &Transaction<'_>, sql: &str) -> rusqlite::Result<()> {
+    let mut batch = Batch::new(transaction, sql);
+    while let Some(mut statement) = batch.next()? {
+        statement.execute([])?;
+        failpoint::hit("mid_migration");
+    }
     Ok(())
 }
 

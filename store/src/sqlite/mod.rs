@@ -42,6 +42,7 @@ use self::job::Kind;
 use self::readers::Readers;
 use self::statements::Statements;
 use self::writer::Writer;
+use crate::extension::ExtensionStep;
 use crate::{
     Backlog, Delivery, DirtyMark, EventDetail, EventFilter, EventSummary, Location, MigrationReport, MirroredObject,
     Options, QuarantineSummary, Role, SchemaState, StoreError, StoredDelivery, StoredRow, Work, text_column,
@@ -99,6 +100,11 @@ impl SqliteStore {
             .writer
             .run_exclusively(move |connection| migrations::migrate(connection, &statements, revision))
             .await
+    }
+
+    /// See [`crate::Store::migrate_extension`].
+    pub(crate) async fn migrate_extension(&self, steps: Vec<ExtensionStep>) -> Result<Vec<String>, StoreError> {
+        self.shared.writer.run_exclusively(move |connection| migrations::migrate_extension(connection, steps)).await
     }
 
     /// See [`crate::Store::schema_state`].

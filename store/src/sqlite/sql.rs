@@ -15,7 +15,7 @@ use super::errors::refused;
 use super::{SqliteStore, flow};
 use crate::flow::NothingSent;
 use crate::sql::{Command, check};
-use crate::{RunCommit, SqlError, SqlRequests, StoreError};
+use crate::{RunCommit, SqlError, SqlRequests, SqlRow, SqlValue, StoreError};
 
 /// How messages call a statement of the user's.
 const OPERATION: &str = "a statement of tx_step";
@@ -32,6 +32,17 @@ impl SqliteStore {
             Some(first) => self.shared.writer.serve(Session { first, requests }).await,
             None => {}
         }
+    }
+
+    /// See [`crate::Store::read_sql`].
+    ///
+    /// # Errors
+    /// Whatever the database refuses.
+    pub async fn read_sql(&self, sql: &str, parameters: &[SqlValue]) -> Result<Vec<SqlRow>, SqlError> {
+        check(sql, false)?;
+        let (sql, parameters) = (sql.to_owned(), parameters.to_vec());
+        // The connection cannot write.
+        self.shared.readers.read(move |connection| Ok(statement::query(connection, &sql, &parameters))).await?
     }
 }
 

@@ -1,13 +1,23 @@
 //! The schema: made in one go or not at all, never overwritten by a program that does not know it.
 
 use billhook_core::row::Value;
-use billhook_store::{Guard, MigrationReport, Role, SchemaState, Store, StoreError};
+use billhook_store::{Extension, ExtensionMigration, Guard, MigrationReport, Role, SchemaState, Store, StoreError};
 
 use crate::harness::{Database, Place, on_postgres, on_sqlite, options};
 use crate::tables::{self, Draft, row};
 
 /// Environment variable that tells a child process which database to migrate.
 const CHILD_DATABASE: &str = "BILLHOOK_TEST_MIGRATE";
+
+/// What somebody above the store brings along.
+const EXTENSION: Extension = Extension {
+    name: "shop",
+    migrations: &[ExtensionMigration {
+        name: "0001_orders",
+        postgres: "CREATE TABLE shop_orders (id text PRIMARY KEY)\n---\nCREATE INDEX shop_orders_idx ON shop_orders (lower(id))",
+        sqlite: "CREATE TABLE shop_orders (id TEXT NOT NULL PRIMARY KEY); CREATE INDEX shop_orders_idx ON shop_orders (lower(id))",
+    }],
+};
 
 async fn state(database: &Database) -> SchemaState {
     database.store.schema_state().await.expect("read")
@@ -71,6 +81,32 @@ on_both! {
         assert_eq!(grown.upsert(larger, vec![coloured], Guard::Newer).await, [true]);
         assert_eq!(database.column("things", "thing_1", "colour").await.as_deref(), Some("red"));
         grown.store.close().await;
+    }
+
+    async fn an_extension_is_made_once_and_remembered(database) {
+        let database = database.migrated().await;
+        let store = &database.store;
+        assert_eq!(store.missing_of_extension(&EXTENSION).await.expect("read"), ["shop/0001_orders"]);
+        assert_eq!(store.migrate_extension(&EXTENSION).await.expect("migrated"), ["shop/0001_orders"]);
+        assert_eq!(store.migrate_extension(&EXTENSION).await.expect("migrated"), Vec::<String>::new());
+        assert_eq!(store.missing_of_extension(&EXTENSION).await.expect("read"), Vec::<String>::new());
+        assert_eq!(state(&database).await, SchemaState::Current);
+        let rows = store.read_sql("SELECT count(*) AS orders FROM shop_orders WHERE id = $1", &["a".into()]).await.expect("rows");
+        assert_eq!(rows[0].get::<i64>("orders").expect("a number"), 0);
+        let changed = [ExtensionMigration { postgres: "SELECT 2", sqlite: "SELECT 2", ..EXTENSION.migrations[0] }];
+        let changed = Extension { name: EXTENSION.name, migrations: Box::leak(Box::new(changed)) };
+        let refused = store.migrate_extension(&changed).await;
+        assert!(matches!(refused, Err(StoreError::Checksum { .. })), "{refused:?}");
+    }
+
+    async fn what_reads_writes_nothing(database) {
+        let database = database.migrated().await;
+        database.store.migrate_extension(&EXTENSION).await.expect("migrated");
+        // PostgreSQL takes it back, SQLite refuses it.
+        drop(database.store.read_sql("INSERT INTO shop_orders (id) VALUES ('a') RETURNING id", &[]).await);
+        let count = "SELECT count(*) FROM shop_orders";
+        assert_eq!(database.value(count, count).await.as_deref(), Some("0"));
+        assert!(database.store.read_sql("SELECT nothing", &[]).await.is_err());
     }
 
     async fn indexes_are_made_for_what_people_filter_by(database) {
