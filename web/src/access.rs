@@ -18,6 +18,11 @@ pub(crate) fn has_api_key(headers: &HeaderMap, api_key: Option<&Secret>) -> bool
     matches_bare | matches_bearer
 }
 
+/// Whether a key that a path carries is the given one. An empty one is none.
+pub(crate) fn is_key(presented: &[u8], key: &Secret) -> bool {
+    equal_in_constant_time(presented, key.expose().as_bytes())
+}
+
 /// What follows `Bearer `, whose case does not matter.
 fn without_bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"Bearer ";

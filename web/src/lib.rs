@@ -10,6 +10,7 @@ mod connection;
 mod connections;
 mod flow;
 mod health;
+mod intake;
 mod limits;
 mod metrics;
 mod reads;
@@ -20,6 +21,7 @@ mod stream;
 mod sync;
 mod webhook;
 
+pub use intake::EventIntake;
 pub use limits::Limits;
 pub use reads::{StripeReads, StripeSource};
 pub use routes::{Access, METRICS_ROUTES, ROUTES, Route, Verb};

@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use crate::flow::Ask;
 use crate::state::{Database, Deliveries, Shared};
 use crate::sync::{Reads, Span};
-use crate::{access, answer, flow, health, metrics, sync, webhook};
+use crate::{access, answer, flow, health, intake, metrics, sync, webhook};
 
 /// A method that a route answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Access {
     ApiKey,
     /// The API key; who lacks it is told so in the words of workflow servers.
     FlowKey,
+    /// An event key in the path, which the handler verifies.
+    EventKey,
     /// The API key, unless the metrics are configured to be open.
     Metrics,
 }
@@ -54,7 +56,7 @@ impl Access {
     fn refusal(self) -> &'static str {
         match self {
             Self::FlowKey => "Authentication failed",
-            Self::Public | Self::Signature | Self::ApiKey | Self::Metrics => "Unauthorized",
+            Self::Public | Self::Signature | Self::EventKey | Self::ApiKey | Self::Metrics => "Unauthorized",
         }
     }
 }
@@ -82,6 +84,7 @@ enum Handler {
     SyncSingle,
     SyncRuns,
     Flow(Ask),
+    Events,
 }
 
 const fn route(path: &'static str, verb: Verb, access: Access, handler: Handler) -> Route {
@@ -94,7 +97,7 @@ const WEEKLY: Handler = Handler::Sync(Span::Days { days: 7, counts: true });
 const MONTHLY: Handler = Handler::Sync(Span::Days { days: 30, counts: true });
 
 /// All routes of the main listener. What is not here is answered 404, or 405 when only the method is another one.
-pub static ROUTES: [Route; 31] = [
+pub static ROUTES: [Route; 32] = [
     route("/webhooks", Verb::Post, Access::Signature, Handler::Webhook),
     route("/api/webhooks/stripe", Verb::Post, Access::Signature, Handler::Webhook),
     route("/health", Verb::Get, Access::Public, Handler::Health),
@@ -114,6 +117,7 @@ pub static ROUTES: [Route; 31] = [
     route("/api/sync/monthly", Verb::Post, Access::ApiKey, MONTHLY),
     route("/api/sync/single/{id}", Verb::Post, Access::ApiKey, Handler::SyncSingle),
     route("/api/sync/runs", Verb::Get, Access::ApiKey, Handler::SyncRuns),
+    route("/e/{key}", Verb::Post, Access::EventKey, Handler::Events),
     route("/v1/events", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Events)),
     route("/v1/events/{id}", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Event)),
     route("/v1/events/{id}/runs", Verb::Get, Access::FlowKey, Handler::Flow(Ask::EventRuns)),
@@ -168,6 +172,7 @@ async fn dispatch<D: Deliveries, S: Database, R: Reads>(
             Handler::SyncSingle => sync::single(&shared, request).await,
             Handler::SyncRuns => sync::runs(&shared).await,
             Handler::Flow(ask) => flow::answer(&shared, ask, request).await,
+            Handler::Events => intake::receive(&shared, request).await,
         }
     };
     log(&method, route.path, &response);
@@ -177,7 +182,7 @@ async fn dispatch<D: Deliveries, S: Database, R: Reads>(
 fn is_granted<D, S, R>(access: Access, shared: &Shared<D, S, R>, request: &Request) -> bool {
     let has_key = || access::has_api_key(request.headers(), shared.state.api_key.as_ref());
     match access {
-        Access::Public | Access::Signature => true,
+        Access::Public | Access::Signature | Access::EventKey => true,
         Access::ApiKey | Access::FlowKey => has_key(),
         Access::Metrics => shared.state.metrics_open || has_key(),
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::Limits;
 use crate::body::BodyBudget;
 use crate::health::Readiness;
+use crate::intake::EventIntake;
 use crate::reads::StripeReads;
 
 /// Takes deliveries. A trait so that the server can be tested without a database behind it.
@@ -56,6 +57,10 @@ pub struct State<D = Ingest, S = Store, R = StripeReads> {
     pub reads: R,
     /// Where the runs are that `/v1` shows; `None` when the server is tested without a database, and then `/v1` answers 503.
     pub flow: Option<Store>,
+    /// Where events of the user's go; `None` when there is nowhere.
+    pub events: Option<EventIntake>,
+    /// What whoever sends such events has in the path.
+    pub event_key: Option<Secret>,
     /// What `/metrics` shows, and where the server counts.
     pub metrics: Arc<Metrics>,
     /// The time in `/health`.

@@ -16,7 +16,7 @@ use billhook_mirror::housekeeping::{self, HousekeepingOptions};
 use billhook_mirror::{Applier, ApplierOptions, Ingest, IngestOptions};
 use billhook_store::{Role, Store};
 use billhook_stripe::api::OnKeyRefused;
-use billhook_web::StripeReads;
+use billhook_web::{EventIntake, StripeReads};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -134,6 +134,7 @@ struct Mirror {
     ingest: Ingest,
     applier: Applier,
     engine: Option<Engine>,
+    events: EventIntake,
     reading: Option<Reading>,
     housekeeping: tokio::task::JoinHandle<()>,
     secrets: tokio::task::JoinHandle<()>,
@@ -155,9 +156,13 @@ impl Mirror {
         let api = stripe_api::client(configuration, OnKeyRefused::Wait, Arc::clone(&metrics))?;
         let account = configuration.stripe.account.clone().unwrap_or_default();
         let enrich = Arc::new(MirrorEnricher::new(store.clone(), api.clone(), account));
+        // Without an engine of its own, the program leaves events to one of another process.
+        let mut events = EventIntake { clock: Arc::clone(&clock), written: Arc::new(|| {}) };
         let hosted = hosted.map(|(hosted, clock)| {
             let engine = hosted.start(enrich, store, &clock);
             let router = hosted.router(&clock, engine.waker());
+            let waker = engine.waker();
+            events = EventIntake { clock: Arc::clone(clock.clock()), written: Arc::new(move || waker.sent()) };
             (engine, router)
         });
         let (engine, router) = hosted.unzip();
@@ -183,7 +188,7 @@ impl Mirror {
             Reading::start(configuration, parts)
         });
         let secrets = tokio::spawn(follow(store.clone(), ingest.clone(), configured));
-        Ok(Self { ingest, applier, engine, reading, housekeeping, secrets, clock, metrics })
+        Ok(Self { ingest, applier, engine, events, reading, housekeeping, secrets, clock, metrics })
     }
 
     /// Commits what waits, then lets the transactions in flight end.
@@ -263,6 +268,8 @@ impl Listeners {
             ingest: mirror.ingest.clone(),
             store: store.clone(),
             flow: Some(store.clone()),
+            events: Some(mirror.events.clone()),
+            event_key: configuration.event_key.clone(),
             reads: StripeReads {
                 store: store.clone(),
                 stripe: mirror.reading.as_ref().map(|reading| reading.stripe.clone()),

@@ -41,6 +41,8 @@ pub struct Configuration {
     pub sync: Sync,
     /// What Stripe's events are called.
     pub aliases: Aliases,
+    /// Key with which programs send events.
+    pub event_key: Option<Secret>,
     /// The built-in billing workflows.
     pub billing: Billing,
     /// Limits of the HTTP server.
@@ -356,6 +358,7 @@ fn assemble(values: &Values<'_>) -> Configuration {
             reconcile_grace_seconds: values.number("reconcile.grace_seconds"),
         },
         aliases: values.aliases("functions.aliases"),
+        event_key: values.secret("functions.event_key"),
         billing: billing(values),
         http: Http {
             connections_max: values.number("http.connections_max"),

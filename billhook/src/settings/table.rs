@@ -433,6 +433,16 @@ pub static ALL: &[Setting] = &[
         doc: "How long an event may be late before a difference that it would explain counts as drift.",
     },
     Setting {
+        key: "functions.event_key",
+        flag: None,
+        environment: &["BILLHOOK_EVENT_KEY", "INNGEST_EVENT_KEY"],
+        kind: Kind::Secret(SecretRule::ApiKey),
+        default: Default::Unset("`POST /e/…` answers 503"),
+        group: Group::Functions,
+        doc: "Key with which programs send events of their own, as the last part of `POST /e/{key}`. It stands in addresses and so \
+              in logs: it should open nothing else. At least 16 characters.",
+    },
+    Setting {
         key: "functions.aliases",
         flag: Some("functions-aliases"),
         environment: &["BILLHOOK_FUNCTIONS_ALIASES"],

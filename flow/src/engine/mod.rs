@@ -42,7 +42,7 @@ use worker::{Bench, Workers};
 
 pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
-pub use route::{Matcher, Publish, Source, publication};
+pub use route::{Matcher, Publish, Source, handed_in, publication};
 pub use worker::is_function_thread;
 
 /// How an engine works.
@@ -91,6 +91,7 @@ impl EngineOptions {
 /// An engine at work.
 pub struct Engine {
     wake: Arc<Notify>,
+    scheduled: Arc<Notify>,
     stop: watch::Sender<bool>,
     held: Arc<Held>,
     store: Store,
@@ -100,12 +101,20 @@ pub struct Engine {
 
 /// Wakes an engine from elsewhere. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Waker(Arc<Notify>);
+pub struct Waker {
+    runs: Arc<Notify>,
+    scheduled: Arc<Notify>,
+}
 
 impl Waker {
     /// See [`Engine::wake`].
     pub fn wake(&self) {
-        self.0.notify_one();
+        self.runs.notify_one();
+    }
+
+    /// Looks for scheduled events at once, after one that is due was written in this process.
+    pub fn sent(&self) {
+        self.scheduled.notify_one();
     }
 }
 
@@ -139,7 +148,8 @@ impl Engine {
             aliases: options.aliases.clone(),
             enrich: options.enrich.clone(),
         };
-        let beside = Beside { functions, store: store.clone(), clock: Arc::clone(&clock), wake: Arc::clone(&wake) };
+        let beside = Beside::new(functions, store.clone(), Arc::clone(&clock), Arc::clone(&wake));
+        let scheduled = Arc::clone(&beside.scheduled);
         let claims = Claims {
             workers: Workers::start(&options, bench),
             options,
@@ -159,7 +169,7 @@ impl Engine {
             tokio::spawn(Upkeep(beside).run(stop.subscribe())),
             committing,
         ];
-        Self { wake, stop, held, store, clock, tasks }
+        Self { wake, scheduled, stop, held, store, clock, tasks }
     }
 
     /// Looks for runs at once, after one was started in this process.
@@ -169,7 +179,7 @@ impl Engine {
 
     /// A handle that wakes it.
     pub fn waker(&self) -> Waker {
-        Waker(Arc::clone(&self.wake))
+        Waker { runs: Arc::clone(&self.wake), scheduled: Arc::clone(&self.scheduled) }
     }
 
     /// Claims nothing more, waits a little for what is being executed, gives back what is left, and stops.

@@ -83,6 +83,12 @@ pub fn publication<App>(
     Publication { event, names: known, keep, runs }
 }
 
+/// An event of the user's from somebody who has no functions: whichever engine comes first publishes it, in its time or at once.
+pub fn handed_in(event: &Event, now: Timestamp) -> Publication {
+    let keep = Keep::Until(event.ts.max(now), None);
+    Publication { event: stored(event, Source::User), names: vec![event.name.clone()], keep, runs: Vec::new() }
+}
+
 /// A scheduled event whose time has come.
 pub(super) fn due<App>(functions: &Functions<App>, event: FlowEvent, now: Timestamp) -> Publication {
     let names = vec![event.name.clone()];

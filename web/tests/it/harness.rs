@@ -172,6 +172,8 @@ pub fn fake_state() -> State<FakeDeliveries, FakeDatabase, FakeReads> {
         flow: None,
         metrics: Arc::new(Metrics::new()),
         clock: Arc::new(ManualClock::new(Timestamp::from_millisecond(1_700_000_000_123).unwrap())),
+        events: None,
+        event_key: None,
         api_key: Some(Secret::new(API_KEY)),
         metrics_open: false,
     }

@@ -58,6 +58,8 @@ async fn every_method_on_every_path_gets_what_the_table_says() {
                 Some(Access::Public) => (200, 200),
                 Some(Access::Signature) => (400, 400),
                 Some(Access::ApiKey | Access::Metrics) => (401, 200),
+                // No event key is configured here.
+                Some(Access::EventKey) => (503, 503),
                 // The server of these tests keeps no runs.
                 Some(Access::FlowKey) => (401, 503),
             };

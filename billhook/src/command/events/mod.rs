@@ -4,6 +4,7 @@ mod list;
 mod post;
 mod replay;
 mod sample;
+mod send;
 mod send_test;
 mod show;
 
@@ -23,6 +24,8 @@ pub enum Command {
     Show(show::Arguments),
     /// Apply deliveries again; a state that is older than the mirror's changes nothing
     Replay(replay::Arguments),
+    /// Send an event of your own, for functions
+    Send(send::Arguments),
     /// Sign an event as Stripe does, send it, and wait for its row
     SendTest(send_test::Arguments),
 }
@@ -35,6 +38,7 @@ pub fn run(command: Command, configuration: &Configuration) -> anyhow::Result<Ex
             Command::List(arguments) => list::run(arguments, configuration).await,
             Command::Show(arguments) => show::run(&arguments, configuration).await,
             Command::Replay(arguments) => replay::run(&arguments, configuration).await,
+            Command::Send(arguments) => send::run(&arguments, configuration).await,
             Command::SendTest(arguments) => send_test::run(&arguments, configuration).await,
         }
     })
