@@ -59,8 +59,8 @@ impl Router for One {
         Publication { event, names, keep: Keep::IfUsed, runs: Vec::new() }
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
     }
 
     fn matcher(&self) -> &dyn WaitMatcher {
