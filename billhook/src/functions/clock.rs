@@ -37,3 +37,22 @@ impl FunctionClock {
         SignedDuration::from_secs(LEASE_SECONDS) * self.pace
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use billhook_core::ManualClock;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_lease_lasts_as_long_in_the_world_at_any_pace() {
+        assert_eq!(FunctionClock::system().lease(), SignedDuration::from_secs(LEASE_SECONDS));
+        let clock = || Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+        // 30 days a second, the most that the demo takes.
+        let day_seconds = 86_400;
+        let fast = FunctionClock::fast(clock(), 30 * day_seconds);
+        assert_eq!(fast.lease(), SignedDuration::from_hours(24 * 30 * LEASE_SECONDS));
+        assert_eq!(FunctionClock::fast(clock(), 0).lease(), FunctionClock::system().lease());
+    }
+}

@@ -285,6 +285,13 @@ fn contradictions(values: &Values<'_>) -> Vec<Refusal> {
             refusals.push(Refusal::of_combination(values.name("public_url"), what, "put a TLS proxy in front"));
         }
     }
+    if values.optional_text("billing.users_customer_column").is_some()
+        && values.optional_text("billing.users_table").is_none()
+    {
+        let what = "is set without billing.users_table";
+        let action = "name the table that has the column; Billhook's own has stripe_customer_id";
+        refusals.push(Refusal::of_combination(values.name("billing.users_customer_column"), what, action));
+    }
     let (body, queue) = (values.integer("ingest.body_bytes_max"), values.integer("ingest.queue_bytes_max"));
     if body > queue {
         let what = format!("is {queue}, less than one body of ingest.body_bytes_max ({body})");

@@ -248,6 +248,19 @@ fn metrics_need_an_address_of_their_own() {
 }
 
 #[test]
+fn billing_is_off_until_it_is_named_and_a_column_needs_its_table() {
+    assert!(World::new().configuration().billing.workflows.is_empty());
+    let world = || {
+        let world = World::new().environment("BILLHOOK_BILLING_ENABLED", "record-charge");
+        world.environment("BILLHOOK_BILLING_USERS_CUSTOMER_COLUMN", "customer")
+    };
+    assert!(world().refusals()[0].contains("without billing.users_table"));
+    let billing = world().environment("BILLHOOK_BILLING_USERS_TABLE", "public.User").configuration().billing;
+    assert_eq!(billing.workflows, [Workflow::RecordCharge]);
+    assert_eq!(billing.users_table.map(|table| table.to_string()).as_deref(), Some("\"public\".\"User\""));
+}
+
+#[test]
 fn every_setting_of_the_table_is_resolved() {
     assert_eq!(World::new().environment("STRIPE_WEBHOOK_SECRET", SECRET).resolve().entries.len(), table::ALL.len());
 }
