@@ -14,7 +14,7 @@ impl House {
         told
     }
 
-    fn command(&self, arguments: &[&str]) -> String {
+    pub(super) fn command(&self, arguments: &[&str]) -> String {
         self.run_for(0, arguments)
     }
 

@@ -3,7 +3,7 @@
 use billhook_core::run::RunState;
 use serde_json::{Value, json};
 
-use super::{API_KEY, House, record};
+use super::{API_KEY, EVENT_KEY, House, record};
 
 impl House {
     /// Asks with the key; gives the status and the document.
@@ -157,5 +157,62 @@ fn many_runs_are_called_off_at_once() {
         {
             assert_eq!(house.ask("POST", "/v1/cancellations", wrong).0, 400, "{wrong}");
         }
+    });
+}
+
+#[test]
+fn programs_send_events_with_the_event_key() {
+    House::on_each_with("programs_send_events", &[("BILLHOOK_EVENT_KEY", EVENT_KEY)], |house| {
+        let send = |key: &str, body: &str| {
+            // The content type does not matter: browsers send forms.
+            let headers = [("content-type", "application/x-www-form-urlencoded")];
+            let response =
+                house.server.client().request("POST", &format!("/e/{key}"), &headers, body.as_bytes()).unwrap();
+            let document: Value = serde_json::from_slice(&response.body).unwrap();
+            assert_eq!(document["status"], response.status, "{document}");
+            (response.status, document)
+        };
+        let wrong = json!({ "status": 401, "message": "", "error": "Event key not found" });
+        assert_eq!(send(&format!("{EVENT_KEY}x"), "{}"), (401, wrong));
+        let body = json!([
+            { "name": "app/one", "data": { "n": 1 }, "id": "first" },
+            { "name": "app/two", "ts": "2026-01-31T12:00:00+01:00" },
+            { "name": "app/three", "ts": 1_800_000_000_000_i64 - 1 },
+        ]);
+        let (status, sent) = send(EVENT_KEY, &body.to_string());
+        assert_eq!((status, &sent["ids"][0], sent["ids"].as_array().map(Vec::len)), (200, &json!("first"), Some(3)));
+        assert_eq!(send(EVENT_KEY, &body.to_string()).0, 200, "sent again");
+        assert_eq!(send(EVENT_KEY, "[]").1["ids"], json!([]));
+        for (bad, why) in [
+            (r#"[{"name": "app/ok"}, {"name": ""}]"#, "event name is empty"),
+            (r#"{"name": "stripe/invoice.paid"}"#, "reserved"),
+            (r#"{"name": "app/ok", "ts": 1795188855}"#, "seconds"),
+            ("nonsense", "must contain an event object"),
+        ] {
+            let (status, refused) = send(EVENT_KEY, bad);
+            assert_eq!(
+                (status, refused["error"].as_str().is_some_and(|error| error.contains(why))),
+                (400, true),
+                "{refused}"
+            );
+        }
+        let sent = house.command(&["events", "send", "app/four", "--data", r#"{"n":4}"#, "--id", "fourth"]);
+        assert!(sent.contains("app/four fourth is written"), "{sent}");
+        let mut names = ids(&house.get("/v1/events"), "name").into_iter().map(str::to_owned).collect::<Vec<_>>();
+        names.sort();
+        // One of them was sent twice without an id.
+        names.dedup();
+        assert_eq!(names, ["app/four", "app/one", "app/three", "app/two"], "nothing of a refused request is kept");
+        assert_eq!(house.get("/v1/events/first")["data"], json!({ "n": 1 }));
+    });
+}
+
+#[test]
+fn without_an_event_key_no_events_are_taken() {
+    House::on_each("without_an_event_key", |house| {
+        let refused = house.server.client().request("POST", "/e/", &[], b"{}").unwrap();
+        assert_eq!(refused.status, 404);
+        let refused = house.server.client().request("POST", "/e/anything", &[], b"{}").unwrap();
+        assert_eq!((refused.status, refused.text().contains("functions.event_key")), (503, true));
     });
 }

@@ -21,6 +21,8 @@ use jiff::{SignedDuration, Timestamp};
 
 const API_KEY: &str = "an-api-key-0123456789abcdef";
 
+const EVENT_KEY: &str = "an-event-key-0123456789abcdef";
+
 /// How long a lease lasts that nobody lengthens in these tests.
 const LEASE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -43,9 +45,14 @@ fn now() -> Timestamp {
 
 impl House {
     fn on_each(test: &str, run: impl Fn(&Self)) {
+        Self::on_each_with(test, &[], run);
+    }
+
+    fn on_each_with(test: &str, environment: &[(&str, &str)], run: impl Fn(&Self)) {
         for database in TestDatabase::both(test).unwrap() {
             let settings = ServerSettings::new(env!("CARGO_BIN_EXE_billhook"), &database.url()).unwrap();
             let settings = settings.set("API_KEY", API_KEY);
+            let settings = environment.iter().fold(settings, |settings, (name, value)| settings.set(name, value));
             let server = settings.start().unwrap();
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             run(&Self { server, settings, database, runtime });
