@@ -1,0 +1,21 @@
+//! The engine under faults: processes that are killed, stopped and crashed by what they execute, databases that hang up, clocks that
+//! jump. Each process is this very test binary, started again; what its functions do is told to an observer outside of it, and in the
+//! end the observer, the database and two triggers in it have to agree.
+//!
+//! The tests are short here. `cargo xtask faults --filter kill_9 --rounds 50` runs more rounds.
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests: whatever goes wrong has to fail them, and a host that fails is a process that ends"
+)]
+
+mod backends;
+mod clocks;
+mod functions;
+mod host;
+mod kill;
+mod observer;
+mod points;
+mod poison;
+mod process;
+mod several;
+mod world;
