@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::execution::Execution;
+use crate::invoke::Invoke;
 use crate::send::Send;
 use crate::step::{Call, Step};
 use crate::tx_step::{Tx, TxStep};
@@ -175,6 +176,19 @@ impl<App> Ctx<App> {
     /// ```
     pub fn send(&self, id: impl Into<String>, name: impl Into<String>, data: &impl Serialize) -> Send {
         Send::new(Arc::clone(&self.execution), id.into(), name.into(), data)
+    }
+
+    /// Runs another function of this application with an event that has this data, and waits for what it returns.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result, days};
+    /// # use serde_json::json;
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// let total: i64 = ctx.invoke("sum", "monthly-total", &json!({ "month": "2026-11" })).timeout(days(1)).await?;
+    /// # let _ = total; Ok(()) }
+    /// ```
+    pub fn invoke<T>(&self, id: impl Into<String>, function: impl Into<String>, data: &impl Serialize) -> Invoke<T> {
+        Invoke::new(Arc::clone(&self.execution), id.into(), function.into(), data)
     }
 
     /// The engine's time. It differs between executions of one run, so what depends on it belongs into a step or a sleep.

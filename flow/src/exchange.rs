@@ -33,6 +33,8 @@ pub struct Request {
     pub clock: Arc<dyn Clock>,
     /// Chance for the pauses between attempts.
     pub chance: u64,
+    /// The ids of the functions that it may invoke.
+    pub functions: Arc<[String]>,
 }
 
 /// What is recorded of a step or a wait.
@@ -115,6 +117,19 @@ pub struct Wait {
     pub memo: Memo,
     /// Whether it is new, so that it has to be recorded.
     pub is_new: bool,
+    /// The run that begins with it.
+    pub invokes: Option<Invocation>,
+}
+
+/// A run of another function, whose end a run waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invocation {
+    /// The id that the run will have.
+    pub run: String,
+    /// The function.
+    pub function: String,
+    /// The data of the event that starts it.
+    pub data: Value,
 }
 
 impl Wait {

@@ -78,6 +78,11 @@ impl Execution {
         self.request.clock.now()
     }
 
+    /// Whether there is a function of this id.
+    pub(crate) fn knows(&self, function: &str) -> bool {
+        self.request.functions.iter().any(|known| known == function)
+    }
+
     pub(crate) fn busy(&self) -> Busy<'_> {
         self.busy.fetch_add(1, Ordering::AcqRel);
         Busy(&self.busy)
@@ -102,10 +107,15 @@ impl Execution {
 
     /// Waits for ever; the driver drops the function when nothing else can happen.
     pub(crate) async fn wait<T>(&self, key: &StepKey, memo: Memo, is_new: bool) -> T {
+        self.wait_for(Wait { key: key.clone(), memo, is_new, invokes: None }).await
+    }
+
+    /// The same for a wait with what begins with it.
+    pub(crate) async fn wait_for<T>(&self, wait: Wait) -> T {
         {
             let mut waits = lock(&self.waits);
-            if !waits.iter().any(|wait| wait.key == *key) {
-                waits.push(Wait { key: key.clone(), memo, is_new });
+            if !waits.iter().any(|other| other.key == wait.key) {
+                waits.push(wait);
             }
         }
         std::future::pending().await

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use billhook_core::retry::{Backoff, RETRIES_DEFAULT, RETRIES_MAX};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,6 +17,7 @@ use crate::exchange::{Journal, Outcome, ParkReason, Request};
 use crate::execution::{Execution, Fakes};
 use crate::expression::{Expression, Scope};
 use crate::names;
+use crate::schedule::{Missed, Schedule};
 
 type Called = Pin<Box<dyn Future<Output = Result<Value, Error>>>>;
 type Handler<App> = dyn Fn(Event, Ctx<App>) -> Result<Called, serde_json::Error> + Send + Sync;
@@ -28,6 +29,10 @@ pub struct Function<App> {
     triggers: Vec<Trigger>,
     cancels: Vec<Cancel>,
     once: Option<Expression>,
+    crons: Vec<Cron>,
+    start_within: Option<SignedDuration>,
+    finish_within: Option<SignedDuration>,
+    on_failure: Option<Box<Function<App>>>,
     defects: Vec<String>,
     retries: u32,
     backoff: Backoff,
@@ -38,6 +43,13 @@ pub struct Function<App> {
 struct Trigger {
     event: String,
     condition: Option<Expression>,
+}
+
+/// When a function starts by the clock.
+#[derive(Debug, Clone)]
+pub(crate) struct Cron {
+    pub(crate) schedule: Schedule,
+    pub(crate) missed: Missed,
 }
 
 /// What calls a run off.
@@ -56,6 +68,10 @@ impl<App> Clone for Function<App> {
             triggers: self.triggers.clone(),
             cancels: self.cancels.clone(),
             once: self.once.clone(),
+            crons: self.crons.clone(),
+            start_within: self.start_within,
+            finish_within: self.finish_within,
+            on_failure: self.on_failure.clone(),
             defects: self.defects.clone(),
             retries: self.retries,
             backoff: self.backoff.clone(),
@@ -82,9 +98,20 @@ where
             serde_json::to_value(value).map_err(|error| Error::terminal(format!("the result is no JSON: {error}")))
         }))
     };
-    let (triggers, cancels, defects) = Default::default();
-    let (id, handler, once, backoff) = (id.into(), Arc::new(handler), None, Backoff::Table);
-    Function { id, handler, triggers, cancels, once, defects, retries: RETRIES_DEFAULT, backoff }
+    Function {
+        id: id.into(),
+        handler: Arc::new(handler),
+        triggers: Vec::new(),
+        cancels: Vec::new(),
+        once: None,
+        crons: Vec::new(),
+        start_within: None,
+        finish_within: None,
+        on_failure: None,
+        defects: Vec::new(),
+        retries: RETRIES_DEFAULT,
+        backoff: Backoff::Table,
+    }
 }
 
 impl Trigger {
@@ -113,6 +140,51 @@ impl<App> Function<App> {
                 .defects
                 .push("if_ stands before any .on(…); it belongs after the event that it is about".to_owned()),
         }
+        self
+    }
+
+    /// Starts by the clock: five cron fields, in UTC or with a zone before them, as in `TZ=Europe/Paris 0 8 * * *`. The event has the name
+    /// `billhook/cron` and `cron` and `scheduled_at` in its data. Of times that nobody was there for it starts the latest; see
+    /// [`Function::missed`].
+    #[must_use]
+    pub fn cron(mut self, schedule: &str) -> Self {
+        match Schedule::parse(schedule) {
+            Ok(schedule) => self.crons.push(Cron { schedule, missed: Missed::default() }),
+            Err(error) => self.defects.push(format!("cron {schedule:?} cannot be understood: {error}")),
+        }
+        self
+    }
+
+    /// What to do about the times of the schedule given last for which nobody was there.
+    #[must_use]
+    pub fn missed(mut self, missed: Missed) -> Self {
+        match self.crons.last_mut() {
+            Some(cron) => cron.missed = missed,
+            None => self.defects.push("missed stands before any .cron(…); it belongs after it".to_owned()),
+        }
+        self
+    }
+
+    /// How long after its event a run may begin. One that has not begun by then expires.
+    #[must_use]
+    pub fn start_within(mut self, time: SignedDuration) -> Self {
+        self.start_within = Some(time);
+        self
+    }
+
+    /// How long after its event a run may end, its sleeps and waits included. One that has not ended by then expires.
+    #[must_use]
+    pub fn finish_within(mut self, time: SignedDuration) -> Self {
+        self.finish_within = Some(time);
+        self
+    }
+
+    /// A function that starts when a run of this one failed for good. Its event is `billhook/function.failed` with `function`, `run`,
+    /// `error` and the `event` that had started the run in its data. What becomes of its own runs starts no failure handler.
+    #[must_use]
+    pub fn on_failure(mut self, handler: Function<App>) -> Self {
+        let own = format!("event.data.function == {:?}", self.id);
+        self.on_failure = Some(Box::new(handler.on(names::FAILED).if_(&own)));
         self
     }
 
@@ -185,6 +257,22 @@ impl<App> Function<App> {
     pub(crate) fn wants(&self, event_names: &[String], scope: &Scope<'_>) -> bool {
         let wants = |trigger: &Trigger| trigger.condition.as_ref().is_none_or(|condition| condition.is_true(scope));
         self.triggers.iter().filter(|trigger| trigger.is_meant(event_names)).any(wants)
+    }
+
+    /// Its schedules.
+    pub(crate) fn crons(&self) -> &[Cron] {
+        &self.crons
+    }
+
+    /// When a run of it has to have begun and ended, if its event comes now.
+    pub(crate) fn deadlines(&self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+        let by = |time: SignedDuration| now.saturating_add(time).unwrap_or(Timestamp::MAX);
+        (self.start_within.map(by), self.finish_within.map(by))
+    }
+
+    /// The function that its failures start, which is a function like any other.
+    pub(crate) fn take_failure_handler(&mut self) -> Option<Function<App>> {
+        self.on_failure.take().map(|handler| *handler)
     }
 
     pub(crate) fn once(&self) -> Option<&Expression> {

@@ -46,6 +46,7 @@ mod exchange;
 mod execution;
 pub mod expression;
 mod function;
+mod invoke;
 mod names;
 mod registry;
 pub mod schedule;
@@ -62,10 +63,11 @@ pub use ctx::{Ctx, Join};
 pub use error::{Error, Result, RetryAfter, Terminal};
 pub use event::Event;
 pub use exchange::{
-    CommitError, Journal, Lost, Memo, Outcome, ParkReason, Pending, Record, Request, Sent, StepError,
+    CommitError, Invocation, Journal, Lost, Memo, Outcome, ParkReason, Pending, Record, Request, Sent, StepError,
     TransactionSession, Wait,
 };
 pub use function::{Function, function};
+pub use invoke::Invoke;
 pub use names::{ALIASES, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
 pub use registry::{Defect, Functions};
 pub use send::Send;

@@ -138,9 +138,24 @@ pub fn of_type(event_type: &str) -> String {
     format!("{STRIPE}{event_type}")
 }
 
-/// Whether an event of this name comes from Stripe alone.
+/// What stands before the names of events of Billhook's own.
+const OWN: &str = "billhook/";
+
+/// A run failed for good.
+pub(crate) const FAILED: &str = "billhook/function.failed";
+
+/// A run that another one had invoked has ended.
+pub(crate) const FINISHED: &str = "billhook/function.finished";
+
+/// A run invokes a function.
+pub(crate) const INVOKED: &str = "billhook/function.invoked";
+
+/// A schedule came.
+pub(crate) const CRON: &str = "billhook/cron";
+
+/// Whether events of this name come from Stripe or from Billhook itself alone.
 pub fn is_reserved(name: &str) -> bool {
-    name.starts_with(STRIPE)
+    name.starts_with(STRIPE) || name.starts_with(OWN)
 }
 
 /// Stripe's type behind a name, if it is one of Stripe's events.

@@ -41,9 +41,13 @@ impl<App> Functions<App> {
     /// With one more.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "functions are not numbers, and this is what one says")]
-    pub fn add(mut self, function: Function<App>) -> Self {
+    pub fn add(mut self, mut function: Function<App>) -> Self {
+        let handler = function.take_failure_handler();
         self.functions.push(function);
-        self
+        match handler {
+            Some(handler) => self.add(handler),
+            None => self,
+        }
     }
 
     /// Looks for what would never work, by the default names of events.
@@ -69,8 +73,8 @@ impl<App> Functions<App> {
             if !ids.insert(function.id()) {
                 found("another function has the same id".to_owned());
             }
-            if function.triggers().next().is_none() {
-                found("nothing starts it; give it an event with .on(…)".to_owned());
+            if function.triggers().next().is_none() && function.crons().is_empty() {
+                found("nothing starts it; give it an event with .on(…) or a schedule with .cron(…)".to_owned());
             }
             function.triggers().filter_map(|trigger| aliases.defect(trigger)).for_each(&mut found);
             function.cancels().iter().filter_map(|cancel| aliases.defect(&cancel.event)).for_each(&mut found);
@@ -87,6 +91,11 @@ impl<App> Functions<App> {
     /// Whether an event with one of these names may call runs off.
     pub fn is_called_off_by(&self, event_names: &[String]) -> bool {
         self.functions.iter().flat_map(Function::cancels).any(|cancel| event_names.contains(&cancel.event))
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> &[Function<App>] {
+        &self.functions
     }
 
     /// The ids of all of them.

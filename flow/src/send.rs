@@ -102,7 +102,7 @@ fn defect(name: &str, ts: Timestamp, now: Timestamp) -> Option<String> {
         return Some(format!("the name of an event has 1 to {NAME_BYTES_MAX} bytes, and {name:?} has {}", name.len()));
     }
     if names::is_reserved(name) {
-        return Some(format!("only Stripe sends {name}; give the event a name of your own"));
+        return Some(format!("only Stripe or Billhook itself sends {name}; give the event a name of your own"));
     }
     let ahead = ts.duration_since(now);
     (ahead > WAIT_LONGEST).then(|| format!("{name} is to be sent at {ts}, which is more than 366 days ahead"))

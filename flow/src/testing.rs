@@ -62,6 +62,8 @@ pub struct End {
     pub memos: BTreeMap<String, Memo>,
     /// How long it took by its clock: its sleeps and the pauses between attempts.
     pub took: SignedDuration,
+    /// The events that it sent.
+    pub sent: Vec<Event>,
 }
 
 impl<App: Send + Sync + 'static> Trial<App> {
@@ -73,7 +75,8 @@ impl<App: Send + Sync + 'static> Trial<App> {
         Self { function: function.clone(), app: Arc::new(app), event, fakes, coming }
     }
 
-    /// The step of this id is not run and has this result. Every `tx_step` needs one: a trial has no database.
+    /// The step of this id is not run and has this result. Every `tx_step` and every `invoke` needs one: a trial has no database and no
+    /// other functions.
     #[must_use]
     pub fn fake(mut self, id: impl Into<String>, result: Value) -> Self {
         self.fakes.insert(id.into(), Ok(result));
@@ -87,7 +90,7 @@ impl<App: Send + Sync + 'static> Trial<App> {
         self
     }
 
-    /// So long after the run began an event comes, which waits for its name take. Expressions of waits are not looked at.
+    /// So long after the run began an event comes, which waits for its name take if it is what they look for.
     #[must_use]
     pub fn event(mut self, after: SignedDuration, name: impl Into<String>, data: Value) -> Self {
         let ts = start().saturating_add(after).unwrap_or(Timestamp::MAX);
@@ -123,7 +126,7 @@ impl<App: Send + Sync + 'static> Trial<App> {
     async fn with_crash(&self, mut crash: Option<Crash>) -> (End, usize) {
         let clock = Arc::new(ManualClock::new(start()));
         let mut memos: HashMap<StepKey, Memo> = HashMap::new();
-        let (mut failures, mut records) = (0, 0);
+        let (mut failures, mut records, mut sent) = (0, 0, Vec::new());
         let fakes = Arc::new(self.fakes.clone());
         let mut result = Err(format!("it did not end within {EXECUTIONS_MAX} executions"));
         for _ in 0..EXECUTIONS_MAX {
@@ -135,13 +138,17 @@ impl<App: Send + Sync + 'static> Trial<App> {
                 failures,
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 chance: 0,
+                functions: Arc::default(),
             };
             let (app, fakes) = (Arc::clone(&self.app), Arc::clone(&fakes));
             let outcome =
                 self.function.execute_with(app, request, Arc::clone(&journal) as Arc<dyn Journal>, fakes).await;
             let written = std::mem::take(&mut *journal.written.lock().unwrap_or_else(PoisonError::into_inner));
             records += written.len();
-            memos.extend(written.into_iter().map(|record| (record.key, record.memo)));
+            for record in written {
+                sent.extend(record.sends.into_iter().map(|sent| sent.event));
+                memos.insert(record.key, record.memo);
+            }
             match outcome {
                 Outcome::Finished(value) => result = Ok(value),
                 Outcome::Failed(error) => result = Err(error.message),
@@ -165,7 +172,7 @@ impl<App: Send + Sync + 'static> Trial<App> {
         }
         let took = clock.now().duration_since(start());
         let memos = memos.into_iter().map(|(key, memo)| (key.to_string(), memo)).collect();
-        (End { result, memos, took }, records)
+        (End { result, memos, took, sent }, records)
     }
 
     /// Moves the clock to what comes first: an event that is waited for, or the end of a wait.

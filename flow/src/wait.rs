@@ -65,7 +65,7 @@ pub(crate) async fn sleep(execution: Arc<Execution>, key: Result<StepKey, Error>
     }
 }
 
-fn after(now: Timestamp, duration: SignedDuration) -> Timestamp {
+pub(crate) fn after(now: Timestamp, duration: SignedDuration) -> Timestamp {
     now.saturating_add(duration).unwrap_or(Timestamp::MAX)
 }
 

@@ -34,6 +34,10 @@ pub struct NewFlowRun {
     pub dedupe_key: String,
     /// Not before this time.
     pub due_at: Timestamp,
+    /// When it has to have begun, if there is such a time.
+    pub start_by: Option<Timestamp>,
+    /// When it has to have ended, if there is such a time.
+    pub end_by: Option<Timestamp>,
     /// What calls it off.
     pub cancels: Vec<FlowWait>,
 }
@@ -392,6 +396,13 @@ pub(crate) fn event_names(commits: &[RunCommit]) -> Vec<EventName> {
         commits.iter().flat_map(|one| &one.waits).map(|wait| EventName { name: wait.name.clone(), registers: true });
     let sent = commits.iter().flat_map(|one| &one.publications).flat_map(Publication::event_names);
     waits.chain(sent).collect()
+}
+
+impl NewFlowRun {
+    /// The first time at which it expires.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.start_by.into_iter().chain(self.end_by).min()
+    }
 }
 
 impl Publication {

@@ -15,6 +15,7 @@ macro_rules! each {
 
 mod error;
 mod flow;
+mod flow_upkeep;
 pub mod postgres;
 mod sql;
 pub mod sqlite;
@@ -25,6 +26,7 @@ mod types;
 
 pub use error::StoreError;
 pub use flow::*;
+pub use flow_upkeep::{FlowRetention, ParkedRun};
 pub use sql::{FromSqlValue, SQL_ROWS_MAX, SqlError, SqlRequests, SqlRow, SqlSession, SqlValue, sql_session};
 pub use sync::*;
 pub use transaction::{Transaction, Work};

@@ -164,6 +164,22 @@ pub trait Transaction: Send {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
+    /// Moves a schedule on from `last` to `to`; false when somebody else did.
+    fn take_flow_cron(
+        &mut self,
+        function: &str,
+        schedule: &str,
+        last: Timestamp,
+        to: Timestamp,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Fails a run that is parked; false when it is not.
+    fn fail_parked_flow_run(
+        &mut self,
+        run: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Shows deliveries in the quarantine.
     fn quarantine(&mut self, entries: &[QuarantineEntry]) -> impl Future<Output = Result<(), StoreError>> + Send;
 

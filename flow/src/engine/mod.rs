@@ -3,14 +3,18 @@
 //! Any number of engines work on one PostgreSQL; what one of them holds when it dies is due again when its lease ends. On SQLite there is
 //! one. Correctness rests on the fencing token alone: an engine that lost a run cannot write to it.
 
+mod beside;
 mod claims;
 mod committer;
+mod cron;
+mod ends;
 mod enrich;
 mod held;
 mod lookback;
 mod route;
 mod schedule;
 mod session;
+mod upkeep;
 mod worker;
 
 use std::fmt;
@@ -26,13 +30,15 @@ use tokio::task::JoinHandle;
 
 use crate::names::Aliases;
 use crate::registry::Functions;
+use beside::Beside;
 use claims::Claims;
 use committer::Committer;
+use cron::Crons;
 use held::Held;
-use session::Sessions;
-use worker::{Bench, Workers};
-
 use schedule::Scheduled;
+use session::Sessions;
+use upkeep::Upkeep;
+use worker::{Bench, Workers};
 
 pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
@@ -120,6 +126,7 @@ impl Engine {
         let (names, functions) = (functions.ids(), Arc::new(functions));
         let bench = Bench {
             functions: Arc::clone(&functions),
+            ids: names.clone().into(),
             app,
             store: store.clone(),
             committer,
@@ -131,9 +138,7 @@ impl Engine {
             aliases: options.aliases.clone(),
             enrich: options.enrich.clone(),
         };
-        let scheduled =
-            Scheduled { functions, store: store.clone(), clock: Arc::clone(&clock), wake: Arc::clone(&wake) };
-        let scheduling = tokio::spawn(scheduled.run(stop.subscribe()));
+        let beside = Beside { functions, store: store.clone(), clock: Arc::clone(&clock), wake: Arc::clone(&wake) };
         let claims = Claims {
             workers: Workers::start(&options, bench),
             options,
@@ -144,7 +149,14 @@ impl Engine {
             wake: Arc::clone(&wake),
         };
         let claiming = tokio::spawn(claims.run(stop.subscribe()));
-        Self { wake, stop, held, store, clock, tasks: vec![claiming, scheduling, committing] }
+        let tasks = vec![
+            claiming,
+            tokio::spawn(Scheduled(beside.clone()).run(stop.subscribe())),
+            tokio::spawn(Crons(beside.clone()).run(stop.subscribe())),
+            tokio::spawn(Upkeep(beside).run(stop.subscribe())),
+            committing,
+        ];
+        Self { wake, stop, held, store, clock, tasks }
     }
 
     /// Looks for runs at once, after one was started in this process.
@@ -184,7 +196,7 @@ fn chance() -> u64 {
 }
 
 /// A ULID (github.com/ulid/spec): 48 bits of milliseconds and 80 of chance, in Crockford's base 32, so that runs sort by their start.
-fn ulid(now: Timestamp) -> String {
+pub(crate) fn ulid(now: Timestamp) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     const CHARACTERS: u32 = 26;
     const CHANCE_BITS: u32 = 80;

@@ -24,6 +24,8 @@ pub enum Source {
     Stripe,
     /// The application, a run, or somebody with a key.
     User,
+    /// Billhook itself.
+    Own,
 }
 
 impl Source {
@@ -32,6 +34,7 @@ impl Source {
         match self {
             Self::Stripe => format!("stripe/{id}"),
             Self::User => format!("user/{id}"),
+            Self::Own => format!("own/{id}"),
         }
     }
 }
@@ -46,6 +49,14 @@ pub(crate) fn stored(event: &Event, source: Source) -> FlowEvent {
 pub(super) fn shown(event: &FlowEvent) -> Value {
     let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
     json!({ "id": event.id, "name": event.name, "data": data, "ts": event.ts.as_millisecond() })
+}
+
+/// An event of Billhook's own about one function: it starts that one and no other.
+pub(super) fn addressed<App>(function: &Function<App>, event: &Event, now: Timestamp) -> Publication {
+    let event = stored(event, Source::Own);
+    let (names, shown) = (vec![event.name.clone()], shown(&event));
+    let runs = vec![run(function, &event, &shown, now)];
+    Publication { event, names, keep: Keep::Always, runs }
 }
 
 /// What `event`, known by all of `names`, starts. It starts each function once, however often it is published. One of the user's own
@@ -64,7 +75,7 @@ pub fn publication<App>(
     }
     let runs = runs(functions, &event, names, now);
     let keep = match source {
-        Source::User => Keep::Always,
+        Source::User | Source::Own => Keep::Always,
         // A run that starts later has to find it.
         Source::Stripe if functions.is_called_off_by(names) => Keep::Always,
         Source::Stripe => Keep::IfUsed,
@@ -99,8 +110,9 @@ fn run<App>(function: &Function<App>, event: &FlowEvent, shown: &Value, now: Tim
         wait(&id, WaitKind::Cancel, key, &cancel.event, cancel.condition.as_ref(), shown, now)
     });
     let cancels = cancels.collect();
+    let (start_by, end_by) = function.deadlines(now);
     let (function, dedupe_key) = (function.id().to_owned(), once.unwrap_or_else(|| event.key.clone()));
-    NewFlowRun { id, function, dedupe_key, due_at: now, cancels }
+    NewFlowRun { id, function, dedupe_key, due_at: now, start_by, end_by, cancels }
 }
 
 /// A wait of a run that `trigger` started, with what an index can look up.

@@ -1,14 +1,12 @@
 //! Events of the future: they are published when their time comes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use billhook_core::Clock;
-use billhook_store::{Store, StoreError};
-use tokio::sync::{Notify, watch};
+use billhook_store::StoreError;
+use tokio::sync::watch;
 
+use super::beside::Beside;
 use super::route::{self, PublishDue};
-use crate::registry::Functions;
 
 /// Events published in one transaction.
 const BATCH_MAX: usize = 256;
@@ -16,12 +14,7 @@ const BATCH_MAX: usize = 256;
 /// The longest time between two looks, in milliseconds: another node may have scheduled one, and the clock may have been moved.
 const LOOK_MS: u64 = 250;
 
-pub(super) struct Scheduled<App> {
-    pub(super) functions: Arc<Functions<App>>,
-    pub(super) store: Store,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) wake: Arc<Notify>,
-}
+pub(super) struct Scheduled<App>(pub(super) Beside<App>);
 
 impl<App: Send + Sync + 'static> Scheduled<App> {
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
@@ -44,15 +37,15 @@ impl<App: Send + Sync + 'static> Scheduled<App> {
 
     /// Publishes what is due; returns how long to wait before the next look.
     async fn publish(&self) -> Result<Duration, StoreError> {
-        let now = self.clock.now();
-        let (due, next) = self.store.due_flow_events(now, BATCH_MAX).await?;
+        let now = self.0.clock.now();
+        let (due, next) = self.0.store.due_flow_events(now, BATCH_MAX).await?;
         if due.is_empty() {
             let rest = next.map_or(i128::MAX, |next| next.duration_since(now).as_millis());
             return Ok(Duration::from_millis(u64::try_from(rest).unwrap_or(LOOK_MS).clamp(1, LOOK_MS)));
         }
-        let publications = due.into_iter().map(|event| route::due(&self.functions, event, now)).collect();
-        if self.store.transact(PublishDue { publications, now }).await? > 0 {
-            self.wake.notify_one();
+        let publications = due.into_iter().map(|event| route::due(&self.0.functions, event, now)).collect();
+        if self.0.store.transact(PublishDue { publications, now }).await? > 0 {
+            self.0.wake.notify_one();
         }
         Ok(Duration::ZERO)
     }

@@ -19,6 +19,7 @@ use tokio::task::LocalSet;
 use super::EngineOptions;
 use super::chance;
 use super::committer::Committer;
+use super::ends::Ended;
 use super::enrich::{Enrich, EnrichError};
 use super::held::Held;
 use super::lookback::{Back, ReadDelivery};
@@ -26,10 +27,10 @@ use super::route::{self, Source};
 use super::session::Sessions;
 use crate::error::Error;
 use crate::event::Event;
-use crate::exchange::{Journal, Lost, Memo, Outcome, Record, Request, Sent, TransactionSession, Wait};
+use crate::exchange::{Invocation, Journal, Lost, Memo, Outcome, Record, Request, Sent, TransactionSession, Wait};
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::names::Aliases;
+use crate::names::{Aliases, INVOKED};
 use crate::registry::Functions;
 
 /// How the threads are called, before their number.
@@ -49,6 +50,7 @@ pub(super) struct Workers {
 /// What every execution needs.
 pub(super) struct Bench<App> {
     pub(super) functions: Arc<Functions<App>>,
+    pub(super) ids: Arc<[String]>,
     pub(super) app: Arc<App>,
     pub(super) store: Store,
     pub(super) committer: Committer,
@@ -113,8 +115,8 @@ fn thread<App: Send + Sync + 'static>(
 
 /// Executes a run and records where it goes.
 async fn execute<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: ClaimedRun) {
-    let (run, token, failures, function) =
-        (claimed.id.clone(), claimed.token, claimed.failures, claimed.function.clone());
+    let (run, token, failures) = (claimed.id.clone(), claimed.token, claimed.failures);
+    let (function, event) = (claimed.function.clone(), claimed.event.clone());
     // A task of its own, so that a function that panics fails its run and nothing else.
     let executed = tokio::task::spawn_local(turn(Arc::clone(&bench), claimed)).await;
     let next = match executed {
@@ -130,13 +132,17 @@ async fn execute<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: Cl
         Err(_) => return,
     };
     let rests = next.as_ref().is_some_and(|next| next.state == RunState::Waiting);
+    let tells = next.as_ref().is_some_and(|next| next.state == RunState::Failed) || event.name == INVOKED;
     if let Some(next) = next {
+        let ended = Ended { run: &run, function: &function, event: &event, token };
+        let publications = ended.told(&bench.functions, &next, bench.clock.now());
+        let commit = RunCommit { publications, next: Some(next), ..RunCommit::new(run.clone(), token) };
         // Lost: somebody else records its end.
-        let _ = bench.committer.commit(RunCommit { next: Some(next), ..RunCommit::new(run.clone(), token) }).await;
+        let _ = bench.committer.commit(commit).await;
     }
     bench.held.remove(&run, token);
-    if rests {
-        // What it waits for may have come meanwhile, and then it is due.
+    if rests || tells {
+        // What it waits for may have come meanwhile, and its end may have started or woken another one.
         bench.wake.notify_one();
     }
 }
@@ -204,6 +210,7 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
             failures: claimed.failures,
             clock: Arc::clone(&bench.clock),
             chance: chance(),
+            functions: Arc::clone(&bench.ids),
         };
         let outcome = function.execute(Arc::clone(&bench.app), request, Arc::clone(&journal) as Arc<dyn Journal>).await;
         if let Outcome::Suspended(waits) = &outcome
@@ -231,6 +238,7 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         let mut commit = journal.commit();
         commit.records.extend(new.iter().map(|wait| record(&wait.key, &wait.memo)));
         commit.waits = new.iter().filter_map(|wait| self.wait(wait)).collect();
+        commit.publications = new.iter().filter_map(|wait| self.invoked(wait.invokes.as_ref()?)).collect();
         if !commit.records.is_empty() && self.bench.committer.commit(commit).await.is_err() {
             return Ok(false);
         }
@@ -249,6 +257,17 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
             self.back().events(&names, &came.collect()).await?;
         }
         Ok(true)
+    }
+
+    /// The run that a wait invokes. One of a function that nobody knows fails the wait at once, as its own failure would.
+    fn invoked(&self, invocation: &Invocation) -> Option<Publication> {
+        let now = self.bench.clock.now();
+        let Invocation { run, function, data } = invocation;
+        let event = Event::new(run.clone(), INVOKED, data.clone(), now);
+        let function = self.bench.functions.get(function)?;
+        let mut publication = route::addressed(function, &event, now);
+        publication.runs.iter_mut().for_each(|started| started.id.clone_from(run));
+        Some(publication)
     }
 
     /// What the store has to know of a wait for an event.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use billhook_core::run::RunState;
 use billhook_core::{Clock, ManualClock, Secret};
 use billhook_flow::engine::{Engine, EngineOptions, Publish, Source, publication};
+use billhook_flow::schedule::Missed;
 use billhook_flow::{Backoff, Ctx, Event, Functions, Result, Terminal, days, function};
 use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
 use billhook_stripe::catalogue;
@@ -116,8 +117,36 @@ async fn sender(event: Event, ctx: Ctx<App>) -> Result<(String, String)> {
     Ok((now, later))
 }
 
+/// Invokes a function that works and one that fails.
+async fn parent(_event: Event, ctx: Ctx<App>) -> Result<String> {
+    let six: u32 = ctx.invoke("weekly", "weekly", &json!({})).await?;
+    let refused = ctx.invoke::<()>("refused", "refused", &json!({})).await;
+    Ok(format!("{six}, {}", refused.expect_err("it fails").to_string().contains("no such")))
+}
+
+/// Is started by the clock or by a failure; notes what it is told.
+async fn told_of(event: Event, ctx: Ctx<App>) -> Result<()> {
+    let world = &ctx.app().world;
+    let data = &event.data;
+    let what = if event.name == "billhook/cron" { &data["scheduled_at"] } else { &data["function"] };
+    ctx.step("note", || async { Ok::<_, IoError>(world.note(format!("told {}", what.as_str().unwrap_or_default()))) })
+        .await
+}
+
+async fn failing_handler(_event: Event, ctx: Ctx<App>) -> Result<()> {
+    ctx.app().world.note("handler");
+    Err(Terminal::new("the handler fails as well").into())
+}
+
 fn functions() -> Functions<App> {
     Functions::new()
+        .add(function("parent", parent).on("app/parent"))
+        .add(function("hourly", told_of).cron("0 * * * *"))
+        .add(function("half-hourly", told_of).cron("TZ=Europe/Paris 30 * * * *").missed(Missed::All))
+        .add(function("hasty", weekly).on("app/hasty").finish_within(days(1)))
+        .add(function("late", weekly).on("app/late").start_within(days(1)))
+        .add(function("failing", refused).on("app/failing").on_failure(function("failing-handler", failing_handler)))
+        .add(function("other-failing", refused).on("app/failing").on_failure(function("handler", told_of)))
         .add(function("payments", payments).on("app/invoice").if_("event.data.amount >= 100"))
         .add(
             function("reminder", reminder)
@@ -335,6 +364,8 @@ fn many_runs_end_once_each_over_several_engines() {
             assert_eq!(house.until(run, RunState::Succeeded).await.result.as_deref(), Some("6"));
         }
         let mut seen = house.app.world.seen();
+        // The clock moved past schedules as well.
+        seen.retain(|seen| !seen.starts_with("told "));
         seen.sort();
         let all = seen.len();
         seen.dedup();
@@ -504,6 +535,116 @@ fn an_engine_that_stops_gives_back_what_it_has() {
         house.app.gate.add_permits(1);
         let engine = house.engine("b");
         house.until(&run, RunState::Succeeded).await;
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_function_invokes_others_and_hears_how_they_end() {
+    on_both("a_function_invokes_others_and_hears_how_they_end", async |house| {
+        let engine = house.engine("a");
+        let run = house.send("evt_1", "app/parent").await.expect("a new run");
+        engine.wake();
+        house.seen("one", 1).await;
+        house.until(&run, RunState::Waiting).await;
+        let asleep = async || (house.store.next_flow_due().await.unwrap()? > house.clock.now()).then_some(());
+        wait::until_async("all to sleep", PATIENCE, asleep).await.unwrap();
+        house.clock.advance(days(7));
+        engine.wake();
+        assert_eq!(house.until(&run, RunState::Succeeded).await.result.as_deref(), Some("\"6, true\""));
+        assert_eq!((house.app.world.count("one"), house.app.world.count("find")), (1, 1));
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_failure_starts_its_handler_and_a_failing_handler_starts_none() {
+    on_both("a_failure_starts_its_handler_and_a_failing_handler_starts_none", async |house| {
+        let engine = house.engine("a");
+        house.send("evt_1", "app/failing").await.expect("a new run");
+        engine.wake();
+        house.seen("told other-failing", 1).await;
+        house.seen("handler", 1).await;
+        let quiet = async || house.store.next_flow_due().await.unwrap().is_none().then_some(());
+        wait::until_async("all to end", PATIENCE, quiet).await.unwrap();
+        assert_eq!((house.app.world.count("told"), house.app.world.count("handler")), (1, 1));
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn functions_start_by_the_clock_also_for_times_that_nobody_was_there_for() {
+    on_both("functions_start_by_the_clock_also_for_times_that_nobody_was_there_for", async |house| {
+        // 2027-01-15T08:00:00Z.
+        let engine = house.engine("a");
+        let known = async || {
+            let last =
+                house.store.register_flow_cron("half-hourly", "TZ=Europe/Paris 30 * * * *", house.clock.now()).await;
+            (last.unwrap() <= house.clock.now()).then_some(())
+        };
+        wait::until_async("schedules are known", PATIENCE, known).await.unwrap();
+        house.store.register_flow_cron("hourly", "0 * * * *", house.clock.now()).await.unwrap();
+        house.clock.advance(SignedDuration::from_mins(31));
+        house.seen("told 2027-01-15T08:30:00Z", 1).await;
+        engine.stop().await;
+        house.clock.advance(SignedDuration::from_hours(3));
+        let engines = [house.engine("b"), house.engine("c")];
+        for told in [
+            "told 2027-01-15T11:00:00Z",
+            "told 2027-01-15T09:30:00Z",
+            "told 2027-01-15T10:30:00Z",
+            "told 2027-01-15T11:30:00Z",
+        ] {
+            house.seen(told, 1).await;
+        }
+        for engine in engines {
+            engine.stop().await;
+        }
+        assert_eq!(house.app.world.count("told"), 5, "{:?}", house.app.world.seen());
+    });
+}
+
+#[test]
+fn runs_expire_when_their_time_is_over() {
+    on_both("runs_expire_when_their_time_is_over", async |house| {
+        let late = house.send("evt_1", "app/late").await.expect("a new run");
+        house.clock.advance(days(1));
+        let engine = house.engine("a");
+        let hasty = house.send("evt_2", "app/hasty").await.expect("a new run");
+        engine.wake();
+        let expired = async || {
+            let run = house.run(&late).await;
+            (run.state.is_over() || run.started_at.is_some()).then_some(run)
+        };
+        wait::until_async("the late one", PATIENCE, expired).await.unwrap();
+        house.until(&hasty, RunState::Waiting).await;
+        house.clock.advance(days(1));
+        let expired = house.until(&hasty, RunState::Expired).await;
+        assert_eq!(expired.message.as_deref(), Some("it did not end in time"));
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn what_is_parked_for_long_fails_and_what_is_old_goes() {
+    on_both("what_is_parked_for_long_fails_and_what_is_old_goes", async |house| {
+        let run = house.send("evt_1", "app/blocked").await.expect("a new run");
+        for death in 1..=3 {
+            let dying = house.engine("dying");
+            house.seen("second", death).await;
+            dying.abandon();
+            house.clock.advance(SignedDuration::from_secs(10));
+        }
+        let engine = house.engine("heir");
+        house.until(&run, RunState::Parked).await;
+        house.clock.advance(days(30));
+        let failed = house.until(&run, RunState::Failed).await;
+        assert!(failed.message.as_deref().is_some_and(|why| why.starts_with("parked: 3 workers")), "{failed:?}");
+        engine.stop().await;
+        house.clock.advance(days(90) + SignedDuration::from_secs(1));
+        let engine = house.engine("later");
+        let gone = async || house.store.flow_run(&run).await.unwrap().is_none().then_some(());
+        wait::until_async("the old run to go", PATIENCE, gone).await.unwrap();
         engine.stop().await;
     });
 }

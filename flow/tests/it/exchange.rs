@@ -47,6 +47,7 @@ async fn execute(
         failures: 0,
         clock: Arc::new(ManualClock::new(now)),
         chance: 0,
+        functions: Arc::default(),
     };
     let journal = Arc::new(Fenced { records: Mutex::default(), takes });
     let outcome = function.execute(Arc::new(world.clone()), request, Arc::clone(&journal) as Arc<dyn Journal>).await;

@@ -40,6 +40,8 @@ impl Router for One {
             function: "f".to_owned(),
             dedupe_key: event.id.to_owned(),
             due_at: event.created,
+            start_by: None,
+            end_by: None,
             cancels: Vec::new(),
         };
         let starts = !event.event_type.ends_with("deleted");

@@ -1,7 +1,8 @@
 -- The token moves, so that whoever executes the run is refused from here on.
 WITH called_off AS (
     UPDATE billhook.flow_runs AS run SET
-        state = 'cancelled', due_at = NULL, holder = NULL, token = run.token + 1, message = given.message, ended_at = $3
+        state = 'cancelled', due_at = NULL, holder = NULL, token = run.token + 1, message = given.message, ended_at = $3,
+        expires_at = NULL, parked_at = NULL
     FROM (SELECT unnest($1::text[]) AS id, unnest($2::text[]) AS message) AS given
     WHERE run.id = given.id AND run.state IN ('queued', 'running', 'waiting', 'parked')
     RETURNING run.id

@@ -8,7 +8,8 @@ WITH chosen AS (
 ), claimed AS (
     UPDATE billhook.flow_runs AS run SET
         token = run.token + 1, holder = $1, state = 'running', due_at = $3, started_at = coalesce(run.started_at, $2),
-        crashes = CASE chosen.state WHEN 'running' THEN run.crashes + 1 ELSE run.crashes END, is_nudged = false
+        crashes = CASE chosen.state WHEN 'running' THEN run.crashes + 1 ELSE run.crashes END, is_nudged = false,
+        expires_at = CASE WHEN run.started_at IS NULL THEN run.end_by ELSE run.expires_at END
     FROM chosen WHERE run.id = chosen.id
     RETURNING
         run.id, run.function, run.event_key, run.token, run.failures, run.crashes, run.created_at, chosen.due_at AS waiting_since,

@@ -6,6 +6,8 @@ UPDATE billhook.flow_runs AS run SET
     is_nudged = false,
     holder = NULL,
     crashes = 0,
+    expires_at = CASE WHEN given.due_at IS NOT NULL OR given.state = 'parked' THEN run.expires_at END,
+    parked_at = CASE WHEN given.state = 'parked' THEN $7::timestamptz END,
     failures = given.failures,
     result = given.result,
     message = given.message,

@@ -13,6 +13,7 @@ mod endpoints;
 mod events;
 mod failure;
 mod flow;
+mod flow_upkeep;
 mod inbox;
 mod links;
 mod migrations;

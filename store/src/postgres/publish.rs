@@ -142,7 +142,9 @@ async fn start(
     let (ids, functions, keys) = (text(|run| &run.id), text(|run| &run.function), text(|run| &run.dedupe_key));
     let events = Array::text(sorted.iter().map(|(_, event)| Some(event.as_str())));
     let due = Array::timestamps(sorted.iter().map(|(run, _)| run.due_at));
-    let parameters: Parameters<'_> = &[&ids, &functions, &keys, &events, &due, &now];
+    let expires: Vec<Option<Timestamp>> = sorted.iter().map(|(run, _)| run.expires_at()).collect();
+    let end_by: Vec<Option<Timestamp>> = sorted.iter().map(|(run, _)| run.end_by).collect();
+    let parameters: Parameters<'_> = &[&ids, &functions, &keys, &events, &due, &now, &expires, &end_by];
     let rows = transaction.query("starting runs", statements::FLOW_RUNS_START, parameters).await?;
     let started = rows.iter().map(|row| column(row, 0)).collect::<Result<HashSet<String>, StoreError>>()?;
     let cancels = sorted.iter().filter(|(run, _)| started.contains(&run.id)).flat_map(|(run, _)| &run.cancels);

@@ -316,6 +316,22 @@ impl Transaction for PostgresTransaction {
         publish::publish(self, publications, paths, matcher, now).await
     }
 
+    async fn take_flow_cron(
+        &mut self,
+        function: &str,
+        schedule: &str,
+        last: jiff::Timestamp,
+        to: jiff::Timestamp,
+    ) -> Result<bool, StoreError> {
+        let parameters: Parameters<'_> = &[&function, &schedule, &last, &to];
+        Ok(self.execute("moving a schedule on", statements::FLOW_CRON_TAKE, parameters).await? == 1)
+    }
+
+    async fn fail_parked_flow_run(&mut self, run: &str, now: jiff::Timestamp) -> Result<bool, StoreError> {
+        let rows = self.query("failing a parked run", statements::FLOW_RUNS_FAIL_PARKED, &[&run, &now]).await?;
+        Ok(!rows.is_empty())
+    }
+
     async fn take_flow_events(&mut self, keys: &[String], now: jiff::Timestamp) -> Result<Vec<String>, StoreError> {
         publish::take(self, keys, now).await
     }

@@ -153,6 +153,7 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
         .collect::<rusqlite::Result<_>>()?;
     let mut take = connection.prepare_cached(
         "UPDATE billhook_flow_runs SET token = ?2, holder = ?3, state = 'running', due_at = ?4, crashes = ?5, \
+         expires_at = CASE WHEN started_at IS NULL THEN end_by ELSE expires_at END, \
          started_at = coalesce(started_at, ?6), is_nudged = FALSE WHERE id = ?1",
     )?;
     let (lease_until, at) = (times::precise(*lease_until), times::precise(*now));
@@ -244,12 +245,14 @@ fn advance(connection: &Connection, run: &str, next: &RunNext, now: &str) -> rus
     let state = if goes_on { RunState::Queued } else { *state };
     let due_at = if goes_on { Some(now.to_owned()) } else { due_at.map(times::precise) };
     let ended_at = state.is_over().then_some(now);
+    let parked_at = (state == RunState::Parked).then_some(now);
     connection
         .prepare_cached(
             "UPDATE billhook_flow_runs SET state = ?2, due_at = ?3, holder = NULL, failures = ?4, result = ?5, \
-             message = ?6, ended_at = ?7, crashes = 0, is_nudged = FALSE WHERE id = ?1",
+             message = ?6, ended_at = ?7, crashes = 0, is_nudged = FALSE, parked_at = ?8, \
+             expires_at = CASE WHEN ?3 IS NOT NULL OR ?2 = 'parked' THEN expires_at END WHERE id = ?1",
         )?
-        .execute(params![run, state.name(), due_at, failures, result, message, ended_at])?;
+        .execute(params![run, state.name(), due_at, failures, result, message, ended_at, parked_at])?;
     if state.is_over() {
         publish::forget(connection, run)?;
     }

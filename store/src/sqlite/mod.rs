@@ -9,6 +9,7 @@ mod drift;
 mod endpoints;
 mod errors;
 mod flow;
+mod flow_upkeep;
 mod history;
 mod inbox;
 mod job;

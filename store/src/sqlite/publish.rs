@@ -103,15 +103,18 @@ fn insert(connection: &Connection, one: &Publication, now: Timestamp) -> rusqlit
 /// Starts the runs of an event and registers what calls them off.
 fn start(connection: &Connection, one: &Publication, now: Timestamp) -> rusqlite::Result<Published> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, inbox_sequence) \
-         VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, (SELECT coalesce(max(sequence), 0) FROM billhook_inbox)) \
+        "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, expires_at, end_by, inbox_sequence) \
+         VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, (SELECT coalesce(max(sequence), 0) FROM billhook_inbox)) \
          ON CONFLICT (function, dedupe_key) DO NOTHING",
     )?;
     let now = times::precise(now);
     let mut started = Vec::with_capacity(one.runs.len());
-    for NewFlowRun { id, function, dedupe_key, due_at, cancels } in &one.runs {
-        let due_at = times::precise(*due_at);
-        let is_new = insert.execute(params![id, function, dedupe_key, one.event.key, due_at, now])? == 1;
+    for run in &one.runs {
+        let NewFlowRun { id, function, dedupe_key, due_at, end_by, cancels, .. } = run;
+        let (due_at, expires_at) = (times::precise(*due_at), run.expires_at().map(times::precise));
+        let end_by = end_by.map(times::precise);
+        let is_new =
+            insert.execute(params![id, function, dedupe_key, one.event.key, due_at, now, expires_at, end_by])? == 1;
         if is_new {
             cancels.iter().try_for_each(|wait| register(connection, wait))?;
         }
@@ -227,7 +230,7 @@ fn cancel(connection: &Connection, run: &str, message: &str, now: Timestamp) -> 
     let cancelled = connection
         .prepare_cached(
             "UPDATE billhook_flow_runs SET state = 'cancelled', due_at = NULL, holder = NULL, token = token + 1, message = ?2, \
-             ended_at = ?3 WHERE id = ?1 AND state IN ('queued', 'running', 'waiting', 'parked')",
+             ended_at = ?3, expires_at = NULL, parked_at = NULL WHERE id = ?1 AND state IN ('queued', 'running', 'waiting', 'parked')",
         )?
         .execute(params![run, message, times::precise(now)])?;
     forget(connection, run)?;

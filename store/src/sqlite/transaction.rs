@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::errors::refused;
 use super::statements::Statements;
-use super::{attention, children, drift, history, inbox, link, publish, segments, upsert};
+use super::{attention, children, drift, flow_upkeep, history, inbox, link, publish, segments, upsert};
 use crate::{
     Advance, CompleteList, Contender, DirtyMark, DriftFind, EventName, Guard, Publication, Published, QuarantineEntry,
     RowState, StoreError, StoredDelivery, Tombstone, Transaction, WaitMatcher, Work,
@@ -142,6 +142,20 @@ impl Transaction for SqliteTransaction<'_> {
         now: jiff::Timestamp,
     ) -> Result<Vec<Published>, StoreError> {
         publish::publish(self.connection, publications, paths, matcher, now).map_err(refused("publishing events"))
+    }
+
+    async fn take_flow_cron(
+        &mut self,
+        function: &str,
+        schedule: &str,
+        last: jiff::Timestamp,
+        to: jiff::Timestamp,
+    ) -> Result<bool, StoreError> {
+        flow_upkeep::take_cron(self.connection, function, schedule, last, to).map_err(refused("moving a schedule on"))
+    }
+
+    async fn fail_parked_flow_run(&mut self, run: &str, now: jiff::Timestamp) -> Result<bool, StoreError> {
+        flow_upkeep::fail_parked(self.connection, run, now).map_err(refused("failing a parked run"))
     }
 
     async fn take_flow_events(&mut self, keys: &[String], now: jiff::Timestamp) -> Result<Vec<String>, StoreError> {

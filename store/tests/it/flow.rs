@@ -25,7 +25,8 @@ fn event(id: &str) -> FlowEvent {
 
 pub fn run(id: &str, function: &str, event_id: &str, due_at: i64) -> Publication {
     let (id, function, dedupe_key) = (id.to_owned(), function.to_owned(), event_id.to_owned());
-    let run = NewFlowRun { id, function, dedupe_key, due_at: at(due_at), cancels: Vec::new() };
+    let run =
+        NewFlowRun { id, function, dedupe_key, due_at: at(due_at), start_by: None, end_by: None, cancels: Vec::new() };
     Publication {
         event: event(event_id),
         names: vec!["stripe/invoice.paid".to_owned()],

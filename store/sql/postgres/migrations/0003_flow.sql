@@ -40,6 +40,10 @@ CREATE TABLE billhook.flow_runs (
     is_nudged boolean NOT NULL DEFAULT false,
     -- The newest delivery when it began: what it waits for cannot stand long before.
     inbox_sequence bigint NOT NULL,
+    -- When it has to have begun, and after that when it has to have ended; empty when there is no such time.
+    expires_at timestamptz,
+    end_by timestamptz,
+    parked_at timestamptz,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     ended_at timestamptz,
@@ -81,3 +85,21 @@ CREATE TABLE billhook.flow_waits (
 )
 ---
 CREATE INDEX flow_waits_name_idx ON billhook.flow_waits (name, path, value)
+---
+CREATE INDEX flow_runs_expires_idx ON billhook.flow_runs (expires_at) WHERE expires_at IS NOT NULL
+---
+CREATE INDEX flow_runs_parked_idx ON billhook.flow_runs (parked_at) WHERE parked_at IS NOT NULL
+---
+CREATE INDEX flow_runs_ended_idx ON billhook.flow_runs (ended_at) WHERE ended_at IS NOT NULL
+---
+-- For "what did this event start", and for the events that nothing needs any more.
+CREATE INDEX flow_runs_event_idx ON billhook.flow_runs (event_key)
+---
+-- Schedules of functions. They live here, so that a time which comes while nobody runs is not forgotten.
+CREATE TABLE billhook.flow_crons (
+    function text COLLATE "C" NOT NULL,
+    schedule text COLLATE "C" NOT NULL,
+    -- The latest time that was started or passed over.
+    last_at timestamptz NOT NULL,
+    PRIMARY KEY (function, schedule)
+)

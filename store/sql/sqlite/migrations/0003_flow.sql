@@ -41,6 +41,10 @@ CREATE TABLE billhook_flow_runs (
     is_nudged  BOOLEAN  NOT NULL DEFAULT FALSE,
     -- The newest delivery when it began: what it waits for cannot stand long before.
     inbox_sequence BIGINT NOT NULL,
+    -- When it has to have begun, and after that when it has to have ended; empty when there is no such time.
+    expires_at DATETIME,
+    end_by     DATETIME,
+    parked_at  DATETIME,
     created_at DATETIME NOT NULL,
     started_at DATETIME,
     ended_at   DATETIME,
@@ -82,3 +86,21 @@ CREATE TABLE billhook_flow_waits (
 ) WITHOUT ROWID;
 
 CREATE INDEX billhook_flow_waits_name_idx ON billhook_flow_waits (name, path, value);
+
+CREATE INDEX billhook_flow_runs_expires_idx ON billhook_flow_runs (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE INDEX billhook_flow_runs_parked_idx ON billhook_flow_runs (parked_at) WHERE parked_at IS NOT NULL;
+
+CREATE INDEX billhook_flow_runs_ended_idx ON billhook_flow_runs (ended_at) WHERE ended_at IS NOT NULL;
+
+-- For "what did this event start", and for the events that nothing needs any more.
+CREATE INDEX billhook_flow_runs_event_idx ON billhook_flow_runs (event_key);
+
+-- Schedules of functions. They live here, so that a time which comes while nobody runs is not forgotten.
+CREATE TABLE billhook_flow_crons (
+    function TEXT     NOT NULL,
+    schedule TEXT     NOT NULL,
+    -- The latest time that was started or passed over.
+    last_at  DATETIME NOT NULL,
+    PRIMARY KEY (function, schedule)
+) WITHOUT ROWID;

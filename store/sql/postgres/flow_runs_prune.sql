@@ -1,0 +1,8 @@
+-- Runs that ended long ago with all that is recorded of them. $1: those that did not fail; $2: those that did.
+WITH old AS (
+    SELECT id FROM billhook.flow_runs
+    WHERE ended_at < $1 AND (state <> 'failed' OR ended_at < $2) ORDER BY ended_at LIMIT $3 FOR UPDATE SKIP LOCKED
+), steps AS (
+    DELETE FROM billhook.flow_steps WHERE run IN (SELECT id FROM old)
+)
+DELETE FROM billhook.flow_runs WHERE id IN (SELECT id FROM old)
