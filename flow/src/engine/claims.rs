@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::EngineOptions;
 use super::held::Held;
 use super::route::Matcher;
-use super::worker::Workers;
+use super::worker::{CRASHES_IN_COMPANY, Workers};
 
 /// Runs claimed in one statement: enough to share its commit, few enough to leave some to other nodes.
 const CLAIM_MAX: usize = 256;
@@ -82,11 +82,17 @@ impl Claims {
             lease_until,
             limit: room,
             over: Matcher.memo(None),
+            alone_from: CRASHES_IN_COMPANY,
+            takes_one_alone: !self.held.has_alone(),
         };
         let runs = self.store.claim_flow_runs(claim).await?;
         let claimed = runs.len();
         for run in runs {
-            self.held.add(run.id.clone(), run.token);
+            if run.crashes >= CRASHES_IN_COMPANY {
+                self.held.add_alone(run.id.clone(), run.token);
+            } else {
+                self.held.add(run.id.clone(), run.token);
+            }
             self.workers.give(run);
         }
         if claimed == room {

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Held {
     runs: Mutex<HashMap<String, i64>>,
+    /// The run that is executed alone among its like, because workers died with it, until it gets on.
+    alone: Mutex<Option<(String, i64)>>,
     changed: Notify,
 }
 
@@ -28,7 +30,28 @@ impl Held {
             runs.remove(run);
         }
         drop(runs);
+        self.got_on(run, token);
         self.changed.notify_waiters();
+    }
+
+    /// Adds a run with which workers died: until it gets on it is the only one.
+    pub(super) fn add_alone(&self, run: String, token: i64) {
+        *self.lock_alone() = Some((run.clone(), token));
+        self.add(run, token);
+    }
+
+    /// Notes that a run got further than where workers died with it, or that it is gone. Returns whether it was executed alone.
+    pub(super) fn got_on(&self, run: &str, token: i64) -> bool {
+        self.lock_alone().take_if(|alone| alone.0 == run && alone.1 == token).is_some()
+    }
+
+    /// Whether a run is executed alone.
+    pub(super) fn has_alone(&self) -> bool {
+        self.lock_alone().is_some()
+    }
+
+    fn lock_alone(&self) -> MutexGuard<'_, Option<(String, i64)>> {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_held(&self, run: &str, token: i64) -> bool {
@@ -45,6 +68,7 @@ impl Held {
 
     pub(super) fn lose_all(&self) {
         self.lock().clear();
+        *self.lock_alone() = None;
         self.changed.notify_waiters();
     }
 

@@ -63,8 +63,13 @@ pub(super) struct Bench<App> {
     pub(super) enrich: Option<Arc<dyn Enrich>>,
 }
 
-/// Workers that may die with a run before it is set aside. A deploy kills some as well, and each run that gets on counts anew.
-const CRASHES_MAX: u32 = 3;
+/// Workers that may die with a run among many others. Any of them may be the reason, and mostly none is: a deploy kills as well. From then
+/// on the run is the only suspect that its worker executes, until it gets on; each run that gets on counts anew.
+pub(super) const CRASHES_IN_COMPANY: u32 = 2;
+
+/// Workers that may die with a run before it is set aside: those two, and two while no other suspect was there. One kill from outside may
+/// hit the run that happens to be alone; two in a row do not.
+const CRASHES_MAX: u32 = CRASHES_IN_COMPANY + 2;
 
 /// How long a run rests when the database did not answer a question of its own, in seconds.
 const REST_SECONDS: i64 = 5;
@@ -400,7 +405,8 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             let mut commit = RunCommit { publications, ..self.commit() };
             commit.records.push(record(&what.key, &what.memo));
             self.bench.committer.commit(commit).await?;
-            if has_sent {
+            let was_alone = self.bench.held.got_on(&self.run, self.token);
+            if has_sent || was_alone {
                 self.bench.wake.notify_one();
             }
             Ok(())

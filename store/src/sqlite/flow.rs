@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 use super::inbox::whole;
 use super::job::Kind;
 use super::{SqliteStore, publish, times};
-use crate::flow::{LOOKBACK_MAX, SEQUENCE_SLACK};
+use crate::flow::{ALONE_STEP_MS, LOOKBACK_MAX, SEQUENCE_SLACK};
 use crate::{
     ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord,
     StoreError, WaitMatcher,
@@ -139,7 +139,7 @@ impl SqliteStore {
 }
 
 fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<ClaimedRun>> {
-    let FlowClaim { holder, functions, now, lease_until, limit, over } = request;
+    let FlowClaim { holder, functions, now, lease_until, limit, over, alone_from, .. } = request;
     let names = serde_json::Value::from(functions.as_slice()).to_string();
     let mut due = connection.prepare_cached(
         "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
@@ -148,7 +148,7 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
          WHERE run.due_at <= ?1 AND run.function IN (SELECT value FROM json_each(?2)) \
          ORDER BY run.due_at, run.id LIMIT ?3",
     )?;
-    let mut runs: Vec<(ClaimedRun, bool)> = due
+    let due: Vec<(ClaimedRun, bool)> = due
         .query_map(params![times::precise(*now), names, whole(*limit)], |row| Ok((claimed(row)?, row.get(12)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut take = connection.prepare_cached(
@@ -156,15 +156,28 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
          expires_at = CASE WHEN started_at IS NULL THEN end_by ELSE expires_at END, \
          started_at = coalesce(started_at, ?6), is_nudged = FALSE WHERE id = ?1",
     )?;
+    let mut put_off = connection.prepare_cached(
+        "UPDATE billhook_flow_runs SET token = ?2, holder = NULL, state = 'queued', due_at = ?3, crashes = ?4, is_nudged = FALSE \
+         WHERE id = ?1",
+    )?;
     let (lease_until, at) = (times::precise(*lease_until), times::precise(*now));
-    for (run, has_waited) in &mut runs {
+    let mut places = request.first_place_alone()..;
+    let mut runs = Vec::with_capacity(due.len());
+    for (mut run, has_waited) in due {
+        let place = if run.crashes >= *alone_from { places.next().unwrap_or_default() } else { 0 };
+        if place > 0 {
+            let later = now.saturating_add(SignedDuration::from_millis(place * ALONE_STEP_MS)).unwrap_or(Timestamp::MAX);
+            put_off.execute(params![run.id, run.token, times::precise(later), run.crashes])?;
+            continue;
+        }
         take.execute(params![run.id, run.token, holder, lease_until, run.crashes, at])?;
-        if *has_waited {
+        if has_waited {
             publish::end_of_time(connection, &run.id, over, *now)?;
         }
         run.memos = steps(connection, &run.id)?;
+        runs.push(run);
     }
-    Ok(runs.into_iter().map(|(run, _)| run).collect())
+    Ok(runs)
 }
 
 fn seen(connection: &Connection, lookback: &Lookback) -> rusqlite::Result<Seen> {
