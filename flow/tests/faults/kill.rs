@@ -18,9 +18,13 @@ const LIFE_MILLISECONDS: (u64, u64) = (200, 3_000);
 /// The lease is shorter than the engine's own, so that a run is resumed and killed in many rounds.
 const LEASE_MILLISECONDS: u64 = 1_500;
 
+/// Rounds of the long form.
+pub fn rounds() -> Option<u64> {
+    std::env::var(ROUNDS_VARIABLE).ok()?.parse().ok()
+}
+
 fn kill_again_and_again(mut world: World) {
-    let long = std::env::var(ROUNDS_VARIABLE).ok().and_then(|text| text.parse().ok()).map(|rounds| (rounds, LONG_ORDERS));
-    let (rounds, orders) = long.unwrap_or(SHORT);
+    let (rounds, orders) = rounds().map_or(SHORT, |rounds| (rounds, LONG_ORDERS));
     let seed = random::number();
     println!("seed {seed}");
     let mut random = Random::new(seed);
@@ -52,5 +56,8 @@ fn k3_kill_9_while_runs_are_executed_loses_nothing_and_doubles_nothing_on_sqlite
 
 #[test]
 fn k3_kill_9_while_runs_are_executed_loses_nothing_and_doubles_nothing_on_postgres() {
-    on_postgres("k3_kill_9_while_runs_are_executed_loses_nothing_and_doubles_nothing_on_postgres", kill_again_and_again);
+    on_postgres(
+        "k3_kill_9_while_runs_are_executed_loses_nothing_and_doubles_nothing_on_postgres",
+        kill_again_and_again,
+    );
 }
