@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use billhook_core::failpoint;
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
@@ -355,7 +356,10 @@ impl Store {
         matcher: Arc<dyn WaitMatcher>,
         now: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
-        each!(self, driver => driver.commit_flow_runs(commits, matcher, now).await)
+        let passed = CommitPassed::of(&commits);
+        let written = each!(self, driver => driver.commit_flow_runs(commits, matcher, now).await)?;
+        passed.hit("after_record_commit", "after_end_commit");
+        Ok(written)
     }
 
     /// Gives runs back, given with their tokens: they are due at once, and nobody counts a crash.
@@ -405,6 +409,28 @@ impl Store {
     /// What is recorded of a run, oldest first.
     pub async fn flow_steps(&self, run: &str) -> Result<Vec<(StepKey, String)>, StoreError> {
         each!(self, driver => driver.flow_steps(run).await)
+    }
+}
+
+/// Which failpoints commits pass.
+pub(crate) struct CommitPassed {
+    records: bool,
+    ends: bool,
+}
+
+impl CommitPassed {
+    pub(crate) fn of(commits: &[RunCommit]) -> Self {
+        let ends = |one: &RunCommit| one.next.as_ref().is_some_and(|next| next.state.is_over());
+        Self { records: commits.iter().any(|one| !one.records.is_empty()), ends: commits.iter().any(ends) }
+    }
+
+    pub(crate) fn hit(&self, of_records: &'static str, of_ends: &'static str) {
+        if self.records {
+            failpoint::hit(of_records);
+        }
+        if self.ends {
+            failpoint::hit(of_ends);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use billhook_core::Clock;
+use billhook_core::{Clock, failpoint};
 use billhook_store::{FlowClaim, Store, StoreError, WaitMatcher};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -87,6 +87,9 @@ impl Claims {
         };
         let runs = self.store.claim_flow_runs(claim).await?;
         let claimed = runs.len();
+        if claimed > 0 {
+            failpoint::hit("after_claim");
+        }
         for run in runs {
             if run.crashes >= CRASHES_IN_COMPANY {
                 self.held.add_alone(run.id.clone(), run.token);

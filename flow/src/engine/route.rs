@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use billhook_core::failpoint;
 use billhook_core::step::StepKey;
 use billhook_store::{
     EventName, FlowEvent, FlowWait, Keep, NewFlowRun, Publication, Published, StoreError, StoredWait, Transaction,
@@ -176,6 +177,7 @@ impl Work for PublishDue {
         let taken = transaction.take_flow_events(&keys, now).await?;
         let taken: Vec<Publication> = publications.into_iter().filter(|one| taken.contains(&one.event.key)).collect();
         transaction.publish(&taken, &paths, &Matcher, now).await?;
+        failpoint::hit("before_scheduled_commit");
         Ok(taken.len() as u64)
     }
 }

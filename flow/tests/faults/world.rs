@@ -156,7 +156,8 @@ impl World {
     /// Publishes and approves what is to be; false when the process is dead.
     pub fn tend(&mut self, host: &mut Host) -> bool {
         // A third is approved about when it begins to wait, and a third when it does.
-        let about = self.observer.calls().into_iter().filter(|call| call.told.step == "woke").map(|call| call.told.event);
+        let about =
+            self.observer.calls().into_iter().filter(|call| call.told.step == "woke").map(|call| call.told.event);
         let about: Vec<usize> = about.filter_map(|id| order_number(&id)).filter(|number| number % 3 == 1).collect();
         let waiting = "SELECT event_key FROM {flow_runs} AS run JOIN {flow_waits} AS wait ON wait.run = run.id";
         let waiting = self.rows(waiting);
@@ -215,7 +216,8 @@ impl World {
     fn check_runs(&self) {
         let runs = self.rows("SELECT id, function, event_key, state, result, message FROM {flow_runs} ORDER BY id");
         let mut of: HashMap<&str, usize> = HashMap::new();
-        for run in runs.iter().filter(|run| matches!(run["function"].as_str(), Some("order" | "shipped" | "reminded"))) {
+        for run in runs.iter().filter(|run| matches!(run["function"].as_str(), Some("order" | "shipped" | "reminded")))
+        {
             *of.entry(run["function"].as_str().unwrap()).or_default() += 1;
             assert_eq!(run["state"], "succeeded", "{run}");
             if run["function"] == "order" {
@@ -251,12 +253,7 @@ impl World {
     }
 
     /// No step is called after its result is recorded, each is called, and all calls of a step carry one key.
-    fn check_calls(
-        &self,
-        calls: &[Call],
-        records: &HashMap<(String, String), (String, Timestamp)>,
-        zombies: &[u32],
-    ) {
+    fn check_calls(&self, calls: &[Call], records: &HashMap<(String, String), (String, Timestamp)>, zombies: &[u32]) {
         let mut keys: HashMap<(&str, &str), &str> = HashMap::new();
         for Call { told, at } in calls {
             let key = *keys.entry((&told.run, &told.step)).or_insert(&told.key);
@@ -267,8 +264,13 @@ impl World {
         }
         let distinct: HashSet<&str> = keys.values().copied().collect();
         assert_eq!(distinct.len(), keys.len(), "two steps had one key");
-        for (run, step) in records.keys().filter(|(_, step)| !["pause", "approval", "ship", "remind"].contains(&step.as_str())) {
-            assert!(step == "sleep" || keys.contains_key(&(run.as_str(), step.as_str())), "{step} of {run} was never called");
+        for (run, step) in
+            records.keys().filter(|(_, step)| !["pause", "approval", "ship", "remind"].contains(&step.as_str()))
+        {
+            assert!(
+                step == "sleep" || keys.contains_key(&(run.as_str(), step.as_str())),
+                "{step} of {run} was never called"
+            );
         }
     }
 
@@ -281,8 +283,10 @@ impl World {
             assert!(told.engine_time >= until.as_microsecond(), "woke before {until}: {told:?}");
         }
         let events = self.rows("SELECT id, ts FROM {flow_events} WHERE name = 'app/reminded'");
-        let due: HashMap<&str, Timestamp> =
-            events.iter().map(|row| (row["id"].as_str().unwrap(), row["ts"].as_str().unwrap().parse().unwrap())).collect();
+        let due: HashMap<&str, Timestamp> = events
+            .iter()
+            .map(|row| (row["id"].as_str().unwrap(), row["ts"].as_str().unwrap().parse().unwrap()))
+            .collect();
         for Call { told, .. } in calls {
             if let Some(ts) = due.get(told.event.as_str()) {
                 assert!(told.engine_time >= ts.as_microsecond(), "sent for {ts} and came before: {told:?}");

@@ -12,7 +12,7 @@ use super::encode::Array;
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, limit, publish, statements};
-use crate::flow::{ALONE_STEP_MS, LOOKBACK_MAX, SEQUENCE_SLACK, event_names};
+use crate::flow::{ALONE_STEP_MS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK, event_names};
 use crate::{
     ClaimedRun, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord, StoreError,
     WaitMatcher,
@@ -27,16 +27,8 @@ impl PostgresStore {
         let first_place_alone = claim.first_place_alone();
         let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, over, alone_from, .. } = claim;
         let (limit_runs, alone_from) = (limit(limit_runs), small(alone_from));
-        let parameters: Parameters<'_> = &[
-            &holder,
-            &now,
-            &lease_until,
-            &limit_runs,
-            &functions,
-            &alone_from,
-            &first_place_alone,
-            &ALONE_STEP_MS,
-        ];
+        let parameters: Parameters<'_> =
+            &[&holder, &now, &lease_until, &limit_runs, &functions, &alone_from, &first_place_alone, &ALONE_STEP_MS];
         let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
         let mut runs = rows.iter().map(claimed).collect::<Result<Vec<ClaimedRun>, StoreError>>()?;
         let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
@@ -70,6 +62,7 @@ impl PostgresStore {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
         match commit(&mut transaction, &commits, &*matcher, now).await {
             Ok(written) => {
+                CommitPassed::of(&commits).hit("before_record_commit", "before_end_commit");
                 transaction.commit().await?;
                 Ok(written)
             }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 use super::inbox::whole;
 use super::job::Kind;
 use super::{SqliteStore, publish, times};
-use crate::flow::{ALONE_STEP_MS, LOOKBACK_MAX, SEQUENCE_SLACK};
+use crate::flow::{ALONE_STEP_MS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK};
 use crate::{
     ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord,
     StoreError, WaitMatcher,
@@ -30,8 +30,12 @@ impl SqliteStore {
         matcher: Arc<dyn WaitMatcher>,
         now: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
-        let write =
-            move |connection: &Connection| commits.iter().map(|one| commit(connection, one, &*matcher, now)).collect();
+        let write = move |connection: &Connection| {
+            let written: rusqlite::Result<Vec<bool>> =
+                commits.iter().map(|one| commit(connection, one, &*matcher, now)).collect();
+            CommitPassed::of(&commits).hit("before_record_commit", "before_end_commit");
+            written
+        };
         self.write(Kind::Apply, 0, "recording what runs did", write).await
     }
 
@@ -166,7 +170,8 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
     for (mut run, has_waited) in due {
         let place = if run.crashes >= *alone_from { places.next().unwrap_or_default() } else { 0 };
         if place > 0 {
-            let later = now.saturating_add(SignedDuration::from_millis(place * ALONE_STEP_MS)).unwrap_or(Timestamp::MAX);
+            let later =
+                now.saturating_add(SignedDuration::from_millis(place * ALONE_STEP_MS)).unwrap_or(Timestamp::MAX);
             put_off.execute(params![run.id, run.token, times::precise(later), run.crashes])?;
             continue;
         }

@@ -153,6 +153,32 @@ pub async fn memos(database: &Database, run: &str) -> Vec<(String, String)> {
 }
 
 on_both! {
+    // Runs with which workers died are given out one by one, and who waits for that is held by nobody: the next death is not theirs.
+    async fn runs_that_saw_deaths_are_given_out_alone(database) {
+        let database = &database.migrated().await;
+        let claim = async |now, takes_one_alone| {
+            let claim = FlowClaim { alone_from: 2, takes_one_alone, ..asked("a", &["f"], now, 10) };
+            database.store.claim_flow_runs(claim).await.expect("claimed")
+        };
+        for id in ["r1", "r2", "r3"] {
+            publish(database, vec![run(id, "f", &format!("evt_{id}"), 0)], 0).await;
+        }
+        assert_eq!(ids(&claim(0, true).await), ["r1", "r2", "r3"]);
+        assert_eq!(ids(&claim(10, true).await), ["r1", "r2", "r3"], "one death may be anybody's");
+        publish(database, vec![run("new", "f", "evt_new", 19)], 19).await;
+        let alone = claim(20, true).await;
+        assert_eq!((ids(&alone), alone[0].crashes), (vec!["r1", "new"], 2));
+        assert_eq!(ids(&claim(21, false).await), Vec::<&str>::new(), "one of them is being executed");
+        let second = claim(22, true).await;
+        assert_eq!((ids(&second), second[0].crashes), (vec!["r2"], 2));
+        // The holder of two of them dies. The third was held by nobody.
+        let third = claim(23, true).await;
+        assert_eq!((ids(&third), third[0].crashes), (vec!["r3"], 2));
+        let first = claim(30, true).await;
+        assert_eq!((ids(&first), first[0].crashes), (vec!["r1", "new"], 3));
+        assert!(!write(database, vec![commit(&alone[0], vec![], None)], 30).await[0], "who had it before cannot write");
+    }
+
     async fn an_event_starts_a_function_once(database) {
         let database = database.migrated().await;
         let runs = vec![run("r1", "f", "evt_1", 100), run("r2", "g", "evt_1", 100), run("r3", "f", "evt_1", 100)];
@@ -390,29 +416,4 @@ impl Work for Take {
         taken.sort();
         Ok(taken)
     }
-}
-
-/// Runs with which workers died are given out one by one, and who waits for that is held by nobody: the next death is not theirs.
-pub async fn runs_that_saw_deaths_are_given_out_alone(database: &Database) {
-    let claim = async |now, takes_one_alone| {
-        let claim = FlowClaim { alone_from: 2, takes_one_alone, ..asked("a", &["f"], now, 10) };
-        database.store.claim_flow_runs(claim).await.expect("claimed")
-    };
-    for id in ["r1", "r2", "r3"] {
-        publish(database, vec![run(id, "f", &format!("evt_{id}"), 0)], 0).await;
-    }
-    assert_eq!(ids(&claim(0, true).await), ["r1", "r2", "r3"]);
-    assert_eq!(ids(&claim(10, true).await), ["r1", "r2", "r3"], "one death may be anybody's");
-    publish(database, vec![run("new", "f", "evt_new", 19)], 19).await;
-    let alone = claim(20, true).await;
-    assert_eq!((ids(&alone), alone[0].crashes), (vec!["r1", "new"], 2));
-    assert_eq!(ids(&claim(21, false).await), Vec::<&str>::new(), "one of them is being executed");
-    let second = claim(22, true).await;
-    assert_eq!((ids(&second), second[0].crashes), (vec!["r2"], 2));
-    // The holder of two of them dies. The third was held by nobody.
-    let third = claim(23, true).await;
-    assert_eq!((ids(&third), third[0].crashes), (vec!["r3"], 2));
-    let first = claim(30, true).await;
-    assert_eq!((ids(&first), first[0].crashes), (vec!["r1", "new"], 3));
-    assert!(!write(database, vec![commit(&alone[0], vec![], None)], 30).await[0], "who had it before cannot write");
 }
