@@ -36,16 +36,21 @@ impl Claims {
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut renewed_at = self.clock.now();
         loop {
-            if self.clock.now().duration_since(renewed_at) >= self.options.lease / BEATS {
-                renewed_at = self.clock.now();
-                self.renew().await;
+            // One look at the clock for both: after a jump in between this process would claim what it holds itself.
+            let now = self.clock.now();
+            let since = now.duration_since(renewed_at);
+            // A clock that was set back says nothing of how long ago that was.
+            if since >= self.options.lease / BEATS || since.is_negative() {
+                renewed_at = now;
+                self.renew(now).await;
+                continue;
             }
             if *stop.borrow() {
                 // What is being executed keeps its lease.
                 tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
                 continue;
             }
-            let pause = match self.claim().await {
+            let pause = match self.claim(now).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "runs could not be claimed; trying again");
@@ -64,7 +69,7 @@ impl Claims {
     }
 
     /// Claims what there is room for; returns how long to wait before the next look.
-    async fn claim(&self) -> Result<Duration, StoreError> {
+    async fn claim(&self, now: Timestamp) -> Result<Duration, StoreError> {
         let room = self.options.runs_max.saturating_sub(self.held.len()).min(CLAIM_MAX);
         if room == 0 {
             let runs_max = self.options.runs_max;
@@ -73,7 +78,6 @@ impl Claims {
             let _ = tokio::time::timeout(Duration::from_millis(LOOK_MS), some_end).await;
             return Ok(Duration::ZERO);
         }
-        let now = self.clock.now();
         let lease_until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
         let claim = FlowClaim {
             holder: self.options.holder.clone(),
@@ -108,12 +112,12 @@ impl Claims {
         Ok(Duration::from_millis(if rest.is_positive() { rest_ms } else { LOOK_MS }))
     }
 
-    async fn renew(&self) {
+    async fn renew(&self, now: Timestamp) {
         let held = self.held.all();
         if held.is_empty() {
             return;
         }
-        let until = self.clock.now().saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
+        let until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
         match self.store.renew_flow_runs(&held, until).await {
             Ok(renewed) => {
                 for (run, token) in held.iter().filter(|(run, _)| !renewed.contains(run)) {

@@ -1,7 +1,7 @@
 //! Fault K4: the process aborts at every named place that a run passes.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use billhook_core::failpoint;
 use rustix::process::Signal;
@@ -10,6 +10,8 @@ use crate::kill::rounds;
 use crate::process::{Host, Settings};
 use crate::world::{PATIENCE, World, on_postgres, on_sqlite};
 
+/// Between two looks at what there is to publish and to approve.
+const LOOK: Duration = Duration::from_millis(25);
 /// Orders of each place.
 const ORDERS: usize = 6;
 /// Passage at which it aborts; the long form has more.
@@ -42,11 +44,14 @@ fn crash_everywhere(mut world: World) {
     println!("K4 on {}: {} places, {report}, in {:?}", world.dialect(), failpoint::FLOW_NAMES.len(), began.elapsed());
 }
 
-/// Lets a process work until it dies.
+/// Lets a process work until it dies. What it does for many runs at once it passes once, so there are more of them until then.
 fn crash(world: &mut World, host: &mut Host) -> std::process::ExitStatus {
     let began = Instant::now();
     while began.elapsed() < PATIENCE && world.tend(host) {
-        std::thread::yield_now();
+        if world.is_over() {
+            world.order(ORDERS);
+        }
+        std::thread::sleep(LOOK);
     }
     host.died(PATIENCE)
 }

@@ -177,7 +177,7 @@ impl World {
                 None => return false,
             }
         }
-        true
+        host.ended().is_none()
     }
 
     /// Whether all orders and all that they sent have ended.
