@@ -54,7 +54,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Runs that are executed at the same time. What is more stays in the database.
     pub runs_max: usize,
-    /// How long a run is held without a sign of life. It is also how long a run of a dead process rests.
+    /// How long a run is held without a sign of life, of which there are three in this time. A run of a dead process rests as long at
+    /// most, and until the next look of another process, a quarter of a second.
     pub lease: SignedDuration,
     /// Reads Stripe's events out of their deliveries, for runs that wait for one which came before they did. `None` without a mirror.
     pub read_delivery: Option<ReadDelivery>,
@@ -72,6 +73,10 @@ impl fmt::Debug for EngineOptions {
     }
 }
 
+/// A run of a dead process is resumed within ten seconds: at most this after its death its lease has ended, and two seconds are left for
+/// the look of another process and for a database that is busy.
+const LEASE: SignedDuration = SignedDuration::from_secs(8);
+
 impl EngineOptions {
     /// The defaults.
     pub fn new(holder: impl Into<String>) -> Self {
@@ -79,7 +84,7 @@ impl EngineOptions {
             holder: holder.into(),
             threads: 2,
             runs_max: 1_000,
-            lease: SignedDuration::from_secs(10),
+            lease: LEASE,
             read_delivery: None,
             aliases: Aliases::default(),
             enrich: None,

@@ -141,8 +141,7 @@ fn sleeps_30_days(mut world: World) {
     host.set_clock(due.duration_since(jiff::Timestamp::now()).as_secs() - 1);
     until_state(&world, "month", "succeeded");
     let calls = world.observer.calls();
-    let woke: Vec<i64> =
-        calls.iter().filter(|call| call.told.step == "woke").map(|call| call.told.engine_time).collect();
+    let woke: Vec<i64> = calls.iter().filter(|call| call.step == "woke").map(|call| call.engine_time).collect();
     let late = woke[0] - due.as_microsecond();
     assert_eq!(woke.len(), 1);
     assert!((0..1_000_000).contains(&late), "it woke {late} µs after its time");

@@ -37,7 +37,7 @@ pub struct Told {
     pub event: String,
     pub key: String,
     pub process: u32,
-    /// The engine's time in microseconds.
+    /// The engine's time in microseconds, before the step returns and so before its result is recorded.
     pub engine_time: i64,
 }
 

@@ -5,20 +5,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
-
 use crate::functions::Told;
-
-/// A call with the time at which it was heard of, which is before it returned.
-#[derive(Debug, Clone)]
-pub struct Call {
-    pub told: Told,
-    pub at: Timestamp,
-}
 
 #[derive(Default)]
 struct Shared {
-    calls: Vec<Call>,
+    calls: Vec<Told>,
     /// Steps whose calls are not answered.
     held: HashSet<String>,
 }
@@ -52,13 +43,13 @@ impl Observer {
         self.address
     }
 
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<Told> {
         lock(&self.shared).calls.clone()
     }
 
     /// Calls of a step for an event.
     pub fn count(&self, event: &str, step: &str) -> usize {
-        lock(&self.shared).calls.iter().filter(|call| call.told.event == event && call.told.step == step).count()
+        lock(&self.shared).calls.iter().filter(|told| told.event == event && told.step == step).count()
     }
 
     /// Calls of this step do not return from now on.
@@ -83,7 +74,7 @@ fn hear(stream: TcpStream, shared: &(Mutex<Shared>, Condvar)) {
     let told: Told = serde_json::from_str(&line).unwrap();
     let step = told.step.clone();
     let mut state = lock(shared);
-    state.calls.push(Call { told, at: Timestamp::now() });
+    state.calls.push(told);
     while state.held.contains(&step) {
         state = shared.1.wait(state).unwrap_or_else(PoisonError::into_inner);
     }

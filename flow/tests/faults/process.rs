@@ -47,12 +47,7 @@ impl Host {
         command.env(host::CLOCK_VARIABLE, settings.clock_seconds.to_string());
         command.envs(settings.lease_ms.map(|lease| (host::LEASE_VARIABLE, lease.to_string())));
         command.envs(settings.failpoint.as_ref().map(|point| ("BILLHOOK_FAILPOINT", point)));
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::options().create(true).append(true).open("/tmp/hf-host.log").unwrap())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let accepted = wait::until("a process to be ready", PATIENCE, || match listener.accept() {
             Ok((stream, _)) => Some(Some(stream)),
             Err(_) => child.try_wait().unwrap().map(|_died| None),

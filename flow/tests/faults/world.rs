@@ -8,8 +8,9 @@ use billhook_testkit::{TestDatabase, sql, wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::functions::Told;
 use crate::host::Ask;
-use crate::observer::{Call, Observer};
+use crate::observer::Observer;
 use crate::process::{Host, Settings};
 
 /// Longest wait for something that must happen.
@@ -156,8 +157,7 @@ impl World {
     /// Publishes and approves what is to be; false when the process is dead.
     pub fn tend(&mut self, host: &mut Host) -> bool {
         // A third is approved about when it begins to wait, and a third when it does.
-        let about =
-            self.observer.calls().into_iter().filter(|call| call.told.step == "woke").map(|call| call.told.event);
+        let about = self.observer.calls().into_iter().filter(|call| call.step == "woke").map(|call| call.event);
         let about: Vec<usize> = about.filter_map(|id| order_number(&id)).filter(|number| number % 3 == 1).collect();
         let waiting = "SELECT event_key FROM {flow_runs} AS run JOIN {flow_waits} AS wait ON wait.run = run.id";
         let waiting = self.rows(waiting);
@@ -207,7 +207,7 @@ impl World {
         self.check_calls(&calls, &records, zombies);
         self.check_pauses(&calls, &records);
         let distinct: BTreeSet<(&str, &str)> =
-            calls.iter().map(|call| (call.told.run.as_str(), call.told.step.as_str())).collect();
+            calls.iter().map(|call| (call.run.as_str(), call.step.as_str())).collect();
         let claims = usize::try_from(self.number("SELECT count(*) FROM seen_claims")).unwrap();
         Report { orders: self.orders, calls: calls.len(), repeated: calls.len() - distinct.len(), claims }
     }
@@ -253,14 +253,14 @@ impl World {
     }
 
     /// No step is called after its result is recorded, each is called, and all calls of a step carry one key.
-    fn check_calls(&self, calls: &[Call], records: &HashMap<(String, String), (String, Timestamp)>, zombies: &[u32]) {
+    fn check_calls(&self, calls: &[Told], records: &HashMap<(String, String), (String, Timestamp)>, zombies: &[u32]) {
         let mut keys: HashMap<(&str, &str), &str> = HashMap::new();
-        for Call { told, at } in calls {
+        for told in calls {
             let key = *keys.entry((&told.run, &told.step)).or_insert(&told.key);
             assert_eq!(key, told.key, "attempts with different keys: {told:?}");
             let Some((_, recorded_at)) = records.get(&(told.run.clone(), told.step.clone())) else { continue };
-            let is_late = at > recorded_at && !zombies.contains(&told.process);
-            assert!(!is_late, "called at {at}, and its result was recorded at {recorded_at}: {told:?}");
+            let is_late = told.engine_time > recorded_at.as_microsecond() && !zombies.contains(&told.process);
+            assert!(!is_late, "its result had been recorded at {recorded_at}: {told:?}");
         }
         let distinct: HashSet<&str> = keys.values().copied().collect();
         assert_eq!(distinct.len(), keys.len(), "two steps had one key");
@@ -275,8 +275,8 @@ impl World {
     }
 
     /// What comes behind a sleep comes when it is over, by the engine's clock; so does what was sent for later.
-    fn check_pauses(&self, calls: &[Call], records: &HashMap<(String, String), (String, Timestamp)>) {
-        for Call { told, .. } in calls.iter().filter(|call| call.told.step == "woke") {
+    fn check_pauses(&self, calls: &[Told], records: &HashMap<(String, String), (String, Timestamp)>) {
+        for told in calls.iter().filter(|call| call.step == "woke") {
             let sleep = ["pause", "sleep"].into_iter().find_map(|id| records.get(&(told.run.clone(), id.to_owned())));
             let memo: Value = serde_json::from_str(&sleep.expect("a record of the sleep").0).unwrap();
             let until: Timestamp = memo["sleep"]["until"].as_str().unwrap().parse().unwrap();
@@ -287,7 +287,7 @@ impl World {
             .iter()
             .map(|row| (row["id"].as_str().unwrap(), row["ts"].as_str().unwrap().parse().unwrap()))
             .collect();
-        for Call { told, .. } in calls {
+        for told in calls {
             if let Some(ts) = due.get(told.event.as_str()) {
                 assert!(told.engine_time >= ts.as_microsecond(), "sent for {ts} and came before: {told:?}");
             }

@@ -508,7 +508,7 @@ fn a_run_sends_each_event_once_and_in_its_time() {
 fn a_run_that_kills_its_workers_is_set_aside() {
     on_both("a_run_that_kills_its_workers_is_set_aside", async |house| {
         let run = house.send("evt_1", "app/blocked").await.expect("a new run");
-        for death in 1..=4 {
+        for death in 1..=5 {
             let dying = house.engine("dying");
             house.seen("second", death).await;
             dying.abandon();
@@ -516,8 +516,8 @@ fn a_run_that_kills_its_workers_is_set_aside() {
         }
         let engine = house.engine("heir");
         let parked = house.until(&run, RunState::Parked).await;
-        assert!(parked.message.as_deref().is_some_and(|why| why.starts_with("4 workers died")), "{parked:?}");
-        assert_eq!(house.app.world.count("second"), 4);
+        assert!(parked.message.as_deref().is_some_and(|why| why.starts_with("5 workers died")), "{parked:?}");
+        assert_eq!(house.app.world.count("second"), 5);
         engine.stop().await;
     });
 }
