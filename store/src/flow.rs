@@ -292,23 +292,26 @@ pub struct FlowClaim {
     pub limit: usize,
     /// What is recorded for a wait whose time is over.
     pub over: String,
-    /// Workers that died with a run before it is given out alone.
-    pub alone_from: u32,
-    /// Whether one such run may be given out now. All others of them are put off, a little longer one after the other.
-    pub takes_one_alone: bool,
+    /// Workers that died with a run before it is a suspect.
+    pub suspect_from: u32,
+    /// How many suspects may be given out with which just so many died. The others are put off, a little longer one after the other.
+    pub few: usize,
+    /// The same of those with which more died.
+    pub alone: usize,
 }
 
-/// How much later each of the runs is due again that are to be executed alone and have to wait for each other, in milliseconds: about as
-/// long as one of them takes to its first record.
-pub(crate) const ALONE_STEP_MS: i64 = 20;
+/// How much later each suspect is due again that has to wait for others, in milliseconds: about as long as one of them takes to its first
+/// record.
+pub(crate) const PUT_OFF_STEP_MS: i64 = 20;
 
-/// Steps by which they are put off when another one is being executed: half a second, so that a long one costs few looks.
-const ALONE_BUSY_STEPS: i64 = 25;
+/// Steps by which suspects are put off when none can be given out: half a second, so that a long one costs few looks.
+const PUT_OFF_BUSY_STEPS: i64 = 25;
 
 impl FlowClaim {
-    /// The place in the queue at which runs to be executed alone begin; the one at 0 is taken.
-    pub(crate) fn first_place_alone(&self) -> i64 {
-        if self.takes_one_alone { 0 } else { ALONE_BUSY_STEPS }
+    /// What to take from a suspect's number among its like, counted from 1, to get its place: up to 0 it is given out, from 1 on it is put
+    /// off by so many steps.
+    pub(crate) fn places(free: usize) -> i64 {
+        if free == 0 { -PUT_OFF_BUSY_STEPS } else { i64::try_from(free).unwrap_or(i64::MAX) }
     }
 }
 

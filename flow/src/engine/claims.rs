@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::EngineOptions;
 use super::held::Held;
 use super::route::Matcher;
-use super::worker::{CRASHES_IN_COMPANY, Workers};
+use super::worker::{CRASHES_IN_COMPANY, SUSPECTS_MAX, Workers};
 
 /// Runs claimed in one statement: enough to share its commit, few enough to leave some to other nodes.
 const CLAIM_MAX: usize = 256;
@@ -79,6 +79,7 @@ impl Claims {
             return Ok(Duration::ZERO);
         }
         let lease_until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
+        let (few, alone) = (self.held.suspects(false), self.held.suspects(true));
         let claim = FlowClaim {
             holder: self.options.holder.clone(),
             functions: self.functions.clone(),
@@ -86,8 +87,9 @@ impl Claims {
             lease_until,
             limit: room,
             over: Matcher.memo(None),
-            alone_from: CRASHES_IN_COMPANY,
-            takes_one_alone: !self.held.has_alone(),
+            suspect_from: CRASHES_IN_COMPANY,
+            few: if alone == 0 { SUSPECTS_MAX.saturating_sub(few) } else { 0 },
+            alone: usize::from(few + alone == 0),
         };
         let runs = self.store.claim_flow_runs(claim).await?;
         let claimed = runs.len();
@@ -96,7 +98,7 @@ impl Claims {
         }
         for run in runs {
             if run.crashes >= CRASHES_IN_COMPANY {
-                self.held.add_alone(run.id.clone(), run.token);
+                self.held.add_suspect(run.id.clone(), run.token, run.crashes > CRASHES_IN_COMPANY);
             } else {
                 self.held.add(run.id.clone(), run.token);
             }

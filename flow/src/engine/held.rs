@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Held {
     runs: Mutex<HashMap<String, i64>>,
-    /// The run that is executed alone among its like, because workers died with it, until it gets on.
-    alone: Mutex<Option<(String, i64)>>,
+    /// Those with which workers died, until they get on: their tokens, and whether they are executed alone.
+    suspects: Mutex<HashMap<String, (i64, bool)>>,
     changed: Notify,
 }
 
@@ -34,24 +34,25 @@ impl Held {
         self.changed.notify_waiters();
     }
 
-    /// Adds a run with which workers died: until it gets on it is the only one.
-    pub(super) fn add_alone(&self, run: String, token: i64) {
-        *self.lock_alone() = Some((run.clone(), token));
+    /// Adds a run with which workers died.
+    pub(super) fn add_suspect(&self, run: String, token: i64, is_alone: bool) {
+        self.lock_suspects().insert(run.clone(), (token, is_alone));
         self.add(run, token);
     }
 
-    /// Notes that a run got further than where workers died with it, or that it is gone. Returns whether it was executed alone.
+    /// Notes that a run got further than where workers died with it, or that it is gone. Returns whether it was a suspect.
     pub(super) fn got_on(&self, run: &str, token: i64) -> bool {
-        self.lock_alone().take_if(|alone| alone.0 == run && alone.1 == token).is_some()
+        let mut suspects = self.lock_suspects();
+        suspects.get(run).is_some_and(|suspect| suspect.0 == token) && suspects.remove(run).is_some()
     }
 
-    /// Whether a run is executed alone.
-    pub(super) fn has_alone(&self) -> bool {
-        self.lock_alone().is_some()
+    /// How many suspects there are that are executed alone or not.
+    pub(super) fn suspects(&self, is_alone: bool) -> usize {
+        self.lock_suspects().values().filter(|suspect| suspect.1 == is_alone).count()
     }
 
-    fn lock_alone(&self) -> MutexGuard<'_, Option<(String, i64)>> {
-        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_suspects(&self) -> MutexGuard<'_, HashMap<String, (i64, bool)>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_held(&self, run: &str, token: i64) -> bool {
@@ -68,7 +69,7 @@ impl Held {
 
     pub(super) fn lose_all(&self) {
         self.lock().clear();
-        *self.lock_alone() = None;
+        self.lock_suspects().clear();
         self.changed.notify_waiters();
     }
 

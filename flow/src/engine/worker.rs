@@ -64,11 +64,14 @@ pub(super) struct Bench<App> {
 }
 
 /// Workers that may die with a run among many others. Any of them may be the reason, and mostly none is: a deploy kills as well. From then
-/// on the run is the only suspect that its worker executes, until it gets on; each run that gets on counts anew.
+/// on the run is a suspect until it gets on; each run that gets on counts anew.
 pub(super) const CRASHES_IN_COMPANY: u32 = 2;
 
-/// Workers that may die with a run before it is set aside: those two, and three while no other suspect was there. Another function that
-/// kills may begin beside it, which is no suspect for its first two times; the third time it was this run.
+/// Suspects that are executed at the same time. When a worker dies with these too, they are executed one by one.
+pub(super) const SUSPECTS_MAX: usize = 16;
+
+/// Workers that may die with a run before it is set aside: two among many, one among a few suspects, and two with it as the only suspect,
+/// since a kill from outside may hit once whoever happens to be alone.
 const CRASHES_MAX: u32 = CRASHES_IN_COMPANY + 3;
 
 /// How long a run rests when the database did not answer a question of its own, in seconds.
@@ -424,8 +427,8 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             let mut commit = RunCommit { publications, ..self.commit() };
             commit.records.push(record(&what.key, &what.memo));
             self.bench.committer.commit(commit).await?;
-            let was_alone = self.bench.held.got_on(&self.run, self.token);
-            if has_sent || was_alone {
+            let was_suspect = self.bench.held.got_on(&self.run, self.token);
+            if has_sent || was_suspect {
                 self.bench.wake.notify_one();
             }
             Ok(())

@@ -12,7 +12,7 @@ use super::encode::Array;
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, limit, publish, statements};
-use crate::flow::{ALONE_STEP_MS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK, event_names};
+use crate::flow::{CommitPassed, LOOKBACK_MAX, PUT_OFF_STEP_MS, SEQUENCE_SLACK, event_names};
 use crate::{
     ClaimedRun, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord, StoreError,
     WaitMatcher,
@@ -24,11 +24,12 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
-        let first_place_alone = claim.first_place_alone();
-        let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, over, alone_from, .. } = claim;
-        let (limit_runs, alone_from) = (limit(limit_runs), small(alone_from));
+        let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, over, suspect_from, few, alone } =
+            claim;
+        let (limit_runs, suspect_from) = (limit(limit_runs), small(suspect_from));
+        let (few, alone) = (FlowClaim::places(few), FlowClaim::places(alone));
         let parameters: Parameters<'_> =
-            &[&holder, &now, &lease_until, &limit_runs, &functions, &alone_from, &first_place_alone, &ALONE_STEP_MS];
+            &[&holder, &now, &lease_until, &limit_runs, &functions, &suspect_from, &few, &alone, &PUT_OFF_STEP_MS];
         let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
         let mut runs = rows.iter().map(claimed).collect::<Result<Vec<ClaimedRun>, StoreError>>()?;
         let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();

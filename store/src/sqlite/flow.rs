@@ -1,5 +1,6 @@
 //! Runs of durable functions. The writer is alone, so a lease that is looked at stays as it is until the commit.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use billhook_core::run::RunState;
@@ -11,7 +12,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 use super::inbox::whole;
 use super::job::Kind;
 use super::{SqliteStore, publish, times};
-use crate::flow::{ALONE_STEP_MS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK};
+use crate::flow::{CommitPassed, LOOKBACK_MAX, PUT_OFF_STEP_MS, SEQUENCE_SLACK};
 use crate::{
     ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord,
     StoreError, WaitMatcher,
@@ -143,7 +144,7 @@ impl SqliteStore {
 }
 
 fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<ClaimedRun>> {
-    let FlowClaim { holder, functions, now, lease_until, limit, over, alone_from, .. } = request;
+    let FlowClaim { holder, functions, now, lease_until, limit, over, suspect_from, few, alone } = request;
     let names = serde_json::Value::from(functions.as_slice()).to_string();
     let mut due = connection.prepare_cached(
         "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
@@ -165,13 +166,18 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
          WHERE id = ?1",
     )?;
     let (lease_until, at) = (times::precise(*lease_until), times::precise(*now));
-    let mut places = request.first_place_alone()..;
+    let (mut few, mut alone) = (1 - FlowClaim::places(*few).., 1 - FlowClaim::places(*alone)..);
     let mut runs = Vec::with_capacity(due.len());
     for (mut run, has_waited) in due {
-        let place = if run.crashes >= *alone_from { places.next().unwrap_or_default() } else { 0 };
+        let place = match run.crashes.cmp(suspect_from) {
+            Ordering::Less => None,
+            Ordering::Equal => few.next(),
+            Ordering::Greater => alone.next(),
+        };
+        let place = place.unwrap_or_default();
         if place > 0 {
             let later =
-                now.saturating_add(SignedDuration::from_millis(place * ALONE_STEP_MS)).unwrap_or(Timestamp::MAX);
+                now.saturating_add(SignedDuration::from_millis(place * PUT_OFF_STEP_MS)).unwrap_or(Timestamp::MAX);
             put_off.execute(params![run.id, run.token, times::precise(later), run.crashes])?;
             continue;
         }

@@ -130,8 +130,9 @@ fn asked(holder: &str, functions: &[&str], now: i64, limit: usize) -> FlowClaim 
         lease_until: at(now + 10),
         limit,
         over: "nothing came".to_owned(),
-        alone_from: 1_000,
-        takes_one_alone: true,
+        suspect_from: 1_000,
+        few: 1,
+        alone: 1,
     }
 }
 
@@ -153,30 +154,32 @@ pub async fn memos(database: &Database, run: &str) -> Vec<(String, String)> {
 }
 
 on_both! {
-    // Runs with which workers died are given out one by one, and who waits for that is held by nobody: the next death is not theirs.
+    // Runs with which workers died are given out a few at a time, then one by one, and who waits for that is held by nobody: the next death
+    // is not theirs.
     async fn runs_that_saw_deaths_are_given_out_alone(database) {
         let database = &database.migrated().await;
-        let claim = async |now, takes_one_alone| {
-            let claim = FlowClaim { alone_from: 2, takes_one_alone, ..asked("a", &["f"], now, 10) };
+        let claim = async |now, few, alone| {
+            let claim = FlowClaim { suspect_from: 2, few, alone, ..asked("a", &["f"], now, 10) };
             database.store.claim_flow_runs(claim).await.expect("claimed")
         };
         for id in ["r1", "r2", "r3"] {
             publish(database, vec![run(id, "f", &format!("evt_{id}"), 0)], 0).await;
         }
-        assert_eq!(ids(&claim(0, true).await), ["r1", "r2", "r3"]);
-        assert_eq!(ids(&claim(10, true).await), ["r1", "r2", "r3"], "one death may be anybody's");
+        assert_eq!(ids(&claim(0, 2, 1).await), ["r1", "r2", "r3"]);
+        assert_eq!(ids(&claim(10, 2, 1).await), ["r1", "r2", "r3"], "one death may be anybody's");
         publish(database, vec![run("new", "f", "evt_new", 19)], 19).await;
-        let alone = claim(20, true).await;
-        assert_eq!((ids(&alone), alone[0].crashes), (vec!["r1", "new"], 2));
-        assert_eq!(ids(&claim(21, false).await), Vec::<&str>::new(), "one of them is being executed");
-        let second = claim(22, true).await;
-        assert_eq!((ids(&second), second[0].crashes), (vec!["r2"], 2));
-        // The holder of two of them dies. The third was held by nobody.
-        let third = claim(23, true).await;
-        assert_eq!((ids(&third), third[0].crashes), (vec!["r3"], 2));
-        let first = claim(30, true).await;
-        assert_eq!((ids(&first), first[0].crashes), (vec!["r1", "new"], 3));
-        assert!(!write(database, vec![commit(&alone[0], vec![], None)], 30).await[0], "who had it before cannot write");
+        // The new one waits since a second before the leases ended.
+        let few = claim(20, 2, 1).await;
+        assert_eq!((ids(&few), few[1].crashes), (vec!["new", "r1", "r2"], 2));
+        assert_eq!(ids(&claim(21, 0, 1).await), Vec::<&str>::new(), "there are enough of them");
+        let third = claim(22, 2, 1).await;
+        assert_eq!((ids(&third), third[0].crashes), (vec!["r3"], 2), "it was put off and nobody held it");
+        // The holder dies. The new one is no suspect, and of the two others one is given out.
+        let alone = claim(30, 2, 1).await;
+        assert_eq!((ids(&alone), alone[1].crashes), (vec!["new", "r1"], 3));
+        assert!(!write(database, vec![commit(&few[2], vec![], None)], 30).await[0], "who had it before cannot write");
+        let other = claim(31, 2, 1).await;
+        assert_eq!((ids(&other), other[0].crashes), (vec!["r2"], 3));
     }
 
     async fn an_event_starts_a_function_once(database) {
