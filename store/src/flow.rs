@@ -326,6 +326,8 @@ pub struct Lookback {
     pub event_type: Option<String>,
     /// Received at this time or later.
     pub since: Timestamp,
+    /// So many of each kind were looked at before.
+    pub skip: usize,
 }
 
 /// Earlier events, each kind in the order in which it came.
@@ -337,8 +339,15 @@ pub struct Seen {
     pub deliveries: Vec<Vec<u8>>,
 }
 
-/// Most earlier events that are looked at for one wait. They are those since the run began, mostly none.
-pub(crate) const LOOKBACK_MAX: usize = 1_000;
+impl Seen {
+    /// Whether there may be more behind these.
+    pub fn is_full(&self) -> bool {
+        self.events.len() >= LOOKBACK_MAX || self.deliveries.len() >= LOOKBACK_MAX
+    }
+}
+
+/// Most earlier events of a kind that are looked at together. Those of a run that lives long, with a name that many have, are more.
+pub const LOOKBACK_MAX: usize = 1_000;
 
 /// How far the sequence of deliveries may lag behind the order of commits, in deliveries: several batches of ingest are under way
 /// at once.
@@ -371,7 +380,8 @@ impl Store {
     }
 
     /// Events of this name that were there before a run began to wait for it: those received at `since` or later, and the deliveries
-    /// after the newest one at the run's beginning that have Stripe's type `event_type`.
+    /// after the newest one at the run's beginning that have Stripe's type `event_type`. At most [`LOOKBACK_MAX`] of each kind, the
+    /// oldest of those that are not skipped.
     pub async fn flow_lookback(&self, lookback: &Lookback) -> Result<Seen, StoreError> {
         each!(self, driver => driver.flow_lookback(lookback).await)
     }

@@ -91,13 +91,14 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn flow_lookback(&self, lookback: &Lookback) -> Result<Seen, StoreError> {
-        let Lookback { run, name, event_type, since } = lookback;
-        let parameters: Parameters<'_> = &[name, since, &limit(LOOKBACK_MAX)];
+        let Lookback { run, name, event_type, since, skip } = lookback;
+        let skip = limit(*skip);
+        let parameters: Parameters<'_> = &[name, since, &limit(LOOKBACK_MAX), &skip];
         let operation = "looking for earlier events";
         let rows = self.query(Patience::Answer, operation, statements::FLOW_LOOKBACK_EVENTS, parameters).await?;
         let events = rows.iter().map(|row| event_at(row, 0)).collect::<Result<Vec<FlowEvent>, StoreError>>()?;
         let Some(event_type) = event_type else { return Ok(Seen { events, deliveries: Vec::new() }) };
-        let parameters: Parameters<'_> = &[run, &SEQUENCE_SLACK, event_type, since, &limit(LOOKBACK_MAX)];
+        let parameters: Parameters<'_> = &[run, &SEQUENCE_SLACK, event_type, since, &limit(LOOKBACK_MAX), &skip];
         let rows = self.query(Patience::Answer, operation, statements::FLOW_LOOKBACK_DELIVERIES, parameters).await?;
         let deliveries = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<Vec<u8>>, StoreError>>()?;
         Ok(Seen { events, deliveries })

@@ -192,24 +192,26 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
 }
 
 fn seen(connection: &Connection, lookback: &Lookback) -> rusqlite::Result<Seen> {
-    let Lookback { run, name, event_type, since } = lookback;
+    let Lookback { run, name, event_type, since, skip } = lookback;
     let since = times::precise(*since);
     let events = connection
         .prepare_cached(
             "SELECT key, id, name, data, ts FROM billhook_flow_events \
              WHERE name = ?1 AND received_at >= ?2 AND scheduled_at IS NULL AND cancelled_at IS NULL \
-             ORDER BY received_at, key LIMIT ?3",
+             ORDER BY received_at, key LIMIT ?3 OFFSET ?4",
         )?
-        .query_map(params![name, since, whole(LOOKBACK_MAX)], |row| event_at(row, 0))?
+        .query_map(params![name, since, whole(LOOKBACK_MAX), whole(*skip)], |row| event_at(row, 0))?
         .collect::<rusqlite::Result<Vec<FlowEvent>>>()?;
     let Some(event_type) = event_type else { return Ok(Seen { events, deliveries: Vec::new() }) };
     let deliveries = connection
         .prepare_cached(
             "SELECT raw FROM billhook_inbox \
              WHERE sequence > (SELECT inbox_sequence FROM billhook_flow_runs WHERE id = ?1) - ?2 AND event_type = ?3 \
-             AND received_at >= ?4 ORDER BY sequence LIMIT ?5",
+             AND received_at >= ?4 ORDER BY sequence LIMIT ?5 OFFSET ?6",
         )?
-        .query_map(params![run, SEQUENCE_SLACK, event_type, since, whole(LOOKBACK_MAX)], |row| row.get(0))?
+        .query_map(params![run, SEQUENCE_SLACK, event_type, since, whole(LOOKBACK_MAX), whole(*skip)], |row| {
+            row.get(0)
+        })?
         .collect::<rusqlite::Result<Vec<Vec<u8>>>>()?;
     Ok(Seen { events, deliveries })
 }

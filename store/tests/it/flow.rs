@@ -381,7 +381,7 @@ on_both! {
         publish(&database, vec![scheduled], 92).await;
         let seen = async |event_type: Option<&str>| {
             let (run, name, since) = ("r1".to_owned(), "paid".to_owned(), at(90));
-            let lookback = Lookback { run, name, event_type: event_type.map(str::to_owned), since };
+            let lookback = Lookback { run, name, event_type: event_type.map(str::to_owned), since, skip: 0 };
             database.store.flow_lookback(&lookback).await.expect("read")
         };
         let events: Vec<String> = seen(None).await.events.into_iter().map(|event| event.id).collect();
