@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Every failpoint there is, in the order in which a delivery passes them.
+/// The failpoints of every program, in the order in which a delivery passes them.
 pub const NAMES: &[&str] = &[
     "after_receive",
     "after_verify",
@@ -16,6 +16,21 @@ pub const NAMES: &[&str] = &[
     "before_apply_commit",
     "after_apply_commit",
     "mid_migration",
+];
+
+/// Failpoints of durable functions, in the order in which a run passes them. They are passed only where there are functions.
+pub const FLOW_NAMES: &[&str] = &[
+    "after_claim",
+    "after_step_effect",
+    "before_record_commit",
+    "after_record_commit",
+    "after_wait_registered",
+    "before_tx_commit",
+    "after_tx_commit",
+    "before_end_commit",
+    "after_end_commit",
+    "before_scheduled_commit",
+    "after_scheduled_commit",
 ];
 
 struct Armed {
@@ -36,9 +51,9 @@ fn armed() -> Option<&'static Armed> {
         .as_ref()
 }
 
-/// Passes the failpoint `name`, which must stand in [`NAMES`].
+/// Passes the failpoint `name`, which must stand in [`NAMES`] or [`FLOW_NAMES`].
 pub fn hit(name: &'static str) {
-    debug_assert!(NAMES.contains(&name), "unknown failpoint {name}");
+    debug_assert!(NAMES.contains(&name) || FLOW_NAMES.contains(&name), "unknown failpoint {name}");
     if let Some(armed) = armed()
         && armed.name == name
         && armed.passages.fetch_add(1, Ordering::Relaxed) + 1 == armed.nth
@@ -100,7 +115,7 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        let distinct: std::collections::BTreeSet<_> = NAMES.iter().collect();
-        assert_eq!(distinct.len(), NAMES.len());
+        let distinct: std::collections::BTreeSet<_> = NAMES.iter().chain(FLOW_NAMES).collect();
+        assert_eq!(distinct.len(), NAMES.len() + FLOW_NAMES.len());
     }
 }

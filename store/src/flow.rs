@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use billhook_core::failpoint;
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
@@ -291,6 +292,27 @@ pub struct FlowClaim {
     pub limit: usize,
     /// What is recorded for a wait whose time is over.
     pub over: String,
+    /// Workers that died with a run before it is a suspect.
+    pub suspect_from: u32,
+    /// How many suspects may be given out with which just so many died. The others are put off, a little longer one after the other.
+    pub few: usize,
+    /// The same of those with which more died.
+    pub alone: usize,
+}
+
+/// How much later each suspect is due again that has to wait for others, in milliseconds: about as long as one of them takes to its first
+/// record.
+pub(crate) const PUT_OFF_STEP_MS: i64 = 20;
+
+/// Steps by which suspects are put off when none can be given out: half a second, so that a long one costs few looks.
+const PUT_OFF_BUSY_STEPS: i64 = 25;
+
+impl FlowClaim {
+    /// What to take from a suspect's number among its like, counted from 1, to get its place: up to 0 it is given out, from 1 on it is put
+    /// off by so many steps.
+    pub(crate) fn places(free: usize) -> i64 {
+        if free == 0 { -PUT_OFF_BUSY_STEPS } else { i64::try_from(free).unwrap_or(i64::MAX) }
+    }
 }
 
 /// What to look for among earlier events.
@@ -304,6 +326,8 @@ pub struct Lookback {
     pub event_type: Option<String>,
     /// Received at this time or later.
     pub since: Timestamp,
+    /// So many of each kind were looked at before.
+    pub skip: usize,
 }
 
 /// Earlier events, each kind in the order in which it came.
@@ -315,8 +339,15 @@ pub struct Seen {
     pub deliveries: Vec<Vec<u8>>,
 }
 
-/// Most earlier events that are looked at for one wait. They are those since the run began, mostly none.
-pub(crate) const LOOKBACK_MAX: usize = 1_000;
+impl Seen {
+    /// Whether there may be more behind these.
+    pub fn is_full(&self) -> bool {
+        self.events.len() >= LOOKBACK_MAX || self.deliveries.len() >= LOOKBACK_MAX
+    }
+}
+
+/// Most earlier events of a kind that are looked at together. Those of a run that lives long, with a name that many have, are more.
+pub const LOOKBACK_MAX: usize = 1_000;
 
 /// How far the sequence of deliveries may lag behind the order of commits, in deliveries: several batches of ingest are under way
 /// at once.
@@ -337,7 +368,10 @@ impl Store {
         matcher: Arc<dyn WaitMatcher>,
         now: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
-        each!(self, driver => driver.commit_flow_runs(commits, matcher, now).await)
+        let passed = CommitPassed::of(&commits);
+        let written = each!(self, driver => driver.commit_flow_runs(commits, matcher, now).await)?;
+        passed.hit("after_record_commit", "after_end_commit");
+        Ok(written)
     }
 
     /// Gives runs back, given with their tokens: they are due at once, and nobody counts a crash.
@@ -346,7 +380,8 @@ impl Store {
     }
 
     /// Events of this name that were there before a run began to wait for it: those received at `since` or later, and the deliveries
-    /// after the newest one at the run's beginning that have Stripe's type `event_type`.
+    /// after the newest one at the run's beginning that have Stripe's type `event_type`. At most [`LOOKBACK_MAX`] of each kind, the
+    /// oldest of those that are not skipped.
     pub async fn flow_lookback(&self, lookback: &Lookback) -> Result<Seen, StoreError> {
         each!(self, driver => driver.flow_lookback(lookback).await)
     }
@@ -387,6 +422,28 @@ impl Store {
     /// What is recorded of a run, oldest first.
     pub async fn flow_steps(&self, run: &str) -> Result<Vec<(StepKey, String)>, StoreError> {
         each!(self, driver => driver.flow_steps(run).await)
+    }
+}
+
+/// Which failpoints commits pass.
+pub(crate) struct CommitPassed {
+    records: bool,
+    ends: bool,
+}
+
+impl CommitPassed {
+    pub(crate) fn of(commits: &[RunCommit]) -> Self {
+        let ends = |one: &RunCommit| one.next.as_ref().is_some_and(|next| next.state.is_over());
+        Self { records: commits.iter().any(|one| !one.records.is_empty()), ends: commits.iter().any(ends) }
+    }
+
+    pub(crate) fn hit(&self, of_records: &'static str, of_ends: &'static str) {
+        if self.records {
+            failpoint::hit(of_records);
+        }
+        if self.ends {
+            failpoint::hit(of_ends);
+        }
     }
 }
 

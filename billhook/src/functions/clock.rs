@@ -5,8 +5,8 @@ use std::sync::Arc;
 use billhook_core::{Clock, SystemClock};
 use jiff::SignedDuration;
 
-/// How long a run of a dead process rests, in seconds of the world.
-const LEASE_SECONDS: i64 = 10;
+/// How long a run of a dead process rests, in seconds of the world: with the look of another process, it is resumed within 10 s.
+const LEASE_SECONDS: i64 = 8;
 
 /// The clock by which functions sleep. Everything else goes by the system's.
 #[derive(Clone)]

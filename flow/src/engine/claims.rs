@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use billhook_core::Clock;
+use billhook_core::{Clock, failpoint};
 use billhook_store::{FlowClaim, Store, StoreError, WaitMatcher};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::EngineOptions;
 use super::held::Held;
 use super::route::Matcher;
-use super::worker::Workers;
+use super::worker::{CRASHES_IN_COMPANY, SUSPECTS_MAX, Workers};
 
 /// Runs claimed in one statement: enough to share its commit, few enough to leave some to other nodes.
 const CLAIM_MAX: usize = 256;
@@ -57,9 +57,14 @@ impl Claims {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut renewed_at = self.clock.now();
         loop {
-            if self.clock.now().duration_since(renewed_at) >= self.options.lease / BEATS {
-                renewed_at = self.clock.now();
-                self.renew().await;
+            // One look at the clock for both: after a jump in between this process would claim what it holds itself.
+            let now = self.clock.now();
+            let since = now.duration_since(renewed_at);
+            // A clock that was set back says nothing of how long ago that was.
+            if since >= self.options.lease / BEATS || since.is_negative() {
+                renewed_at = now;
+                self.renew(now).await;
+                continue;
             }
             if *stop.borrow() {
                 // What is being executed keeps its lease.
@@ -67,7 +72,7 @@ impl Claims {
                 continue;
             }
             self.refresh().await;
-            let pause = match self.claim().await {
+            let pause = match self.claim(now).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "runs could not be claimed; trying again");
@@ -86,7 +91,7 @@ impl Claims {
     }
 
     /// Claims what there is room for; returns how long to wait before the next look.
-    async fn claim(&self) -> Result<Duration, StoreError> {
+    async fn claim(&self, now: Timestamp) -> Result<Duration, StoreError> {
         let room = self.options.runs_max.saturating_sub(self.held.len()).min(CLAIM_MAX);
         if room == 0 {
             let runs_max = self.options.runs_max;
@@ -95,8 +100,8 @@ impl Claims {
             let _ = tokio::time::timeout(Duration::from_millis(LOOK_MS), some_end).await;
             return Ok(Duration::ZERO);
         }
-        let now = self.clock.now();
         let lease_until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
+        let (few, alone) = (self.held.suspects(false), self.held.suspects(true));
         let claim = FlowClaim {
             holder: self.options.holder.clone(),
             functions: self.active.clone(),
@@ -104,11 +109,21 @@ impl Claims {
             lease_until,
             limit: room,
             over: Matcher.memo(None),
+            suspect_from: CRASHES_IN_COMPANY,
+            few: if alone == 0 { SUSPECTS_MAX.saturating_sub(few) } else { 0 },
+            alone: usize::from(few + alone == 0),
         };
         let runs = self.store.claim_flow_runs(claim).await?;
         let claimed = runs.len();
+        if claimed > 0 {
+            failpoint::hit("after_claim");
+        }
         for run in runs {
-            self.held.add(run.id.clone(), run.token);
+            if run.crashes >= CRASHES_IN_COMPANY {
+                self.held.add_suspect(run.id.clone(), run.token, run.crashes > CRASHES_IN_COMPANY);
+            } else {
+                self.held.add(run.id.clone(), run.token);
+            }
             self.workers.give(run);
         }
         if claimed == room {
@@ -121,12 +136,12 @@ impl Claims {
         Ok(Duration::from_millis(if rest.is_positive() { rest_ms } else { LOOK_MS }))
     }
 
-    async fn renew(&self) {
+    async fn renew(&self, now: Timestamp) {
         let held = self.held.all();
         if held.is_empty() {
             return;
         }
-        let until = self.clock.now().saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
+        let until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
         match self.store.renew_flow_runs(&held, until).await {
             Ok(renewed) => {
                 for (run, token) in held.iter().filter(|(run, _)| !renewed.contains(run)) {

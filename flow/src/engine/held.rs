@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Held {
     runs: Mutex<HashMap<String, i64>>,
+    /// Those with which workers died, until they get on: their tokens, and whether they are executed alone.
+    suspects: Mutex<HashMap<String, (i64, bool)>>,
     changed: Notify,
 }
 
@@ -28,7 +30,29 @@ impl Held {
             runs.remove(run);
         }
         drop(runs);
+        self.got_on(run, token);
         self.changed.notify_waiters();
+    }
+
+    /// Adds a run with which workers died.
+    pub(super) fn add_suspect(&self, run: String, token: i64, is_alone: bool) {
+        self.lock_suspects().insert(run.clone(), (token, is_alone));
+        self.add(run, token);
+    }
+
+    /// Notes that a run got further than where workers died with it, or that it is gone. Returns whether it was a suspect.
+    pub(super) fn got_on(&self, run: &str, token: i64) -> bool {
+        let mut suspects = self.lock_suspects();
+        suspects.get(run).is_some_and(|suspect| suspect.0 == token) && suspects.remove(run).is_some()
+    }
+
+    /// How many suspects there are that are executed alone or not.
+    pub(super) fn suspects(&self, is_alone: bool) -> usize {
+        self.lock_suspects().values().filter(|suspect| suspect.1 == is_alone).count()
+    }
+
+    fn lock_suspects(&self) -> MutexGuard<'_, HashMap<String, (i64, bool)>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_held(&self, run: &str, token: i64) -> bool {
@@ -45,6 +69,7 @@ impl Held {
 
     pub(super) fn lose_all(&self) {
         self.lock().clear();
+        self.lock_suspects().clear();
         self.changed.notify_waiters();
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use billhook_store::{
-    ClaimedRun, FlowEvent, Keep, Lookback, Publication, Seen, Store, StoreError, StoredWait, WaitMatcher,
+    ClaimedRun, FlowEvent, Keep, LOOKBACK_MAX, Lookback, Publication, Seen, Store, StoreError, StoredWait, WaitMatcher,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -34,31 +34,50 @@ impl Back<'_> {
     /// Ends the waits for these names that earlier events end, except by `consumed` ones; returns whether any was.
     pub(super) async fn events(&self, names: &[String], consumed: &HashSet<String>) -> Result<bool, StoreError> {
         let since = self.run.created_at;
-        let mut found = Vec::new();
-        for name in names {
-            for (stored, event_type) in self.stored_names(name) {
-                let seen = self.seen(&stored, event_type.filter(|_| self.read_delivery.is_some()), since).await?;
-                found.extend(self.all(seen).into_iter().map(|event| (event, name.clone())));
+        let (mut known, mut has_ended) = (HashSet::new(), false);
+        for skip in (0..).step_by(LOOKBACK_MAX) {
+            let (mut found, mut is_over) = (Vec::new(), true);
+            for name in names {
+                for (stored, event_type) in self.stored_names(name) {
+                    let event_type = event_type.filter(|_| self.read_delivery.is_some());
+                    let seen = self.seen(&stored, event_type, since, skip).await?;
+                    is_over &= !seen.is_full();
+                    let new =
+                        self.all(seen).into_iter().filter(|event| known.insert((event.key.clone(), name.clone())));
+                    found.extend(new.map(|event| (event, name.clone())));
+                }
+            }
+            found.retain(|(event, _)| !consumed.contains(&event.id));
+            has_ended |= self.publish(found).await?.iter().any(|one| !one.woken.is_empty());
+            if is_over {
+                break;
             }
         }
-        found.retain(|(event, _)| !consumed.contains(&event.id));
-        let published = self.publish(found).await?;
-        Ok(published.iter().any(|one| !one.woken.is_empty()))
+        Ok(has_ended)
     }
 
     /// Calls the run off if an event that does so came before it; returns whether it is.
     pub(super) async fn cancels(&self, names: impl Iterator<Item = &str>) -> Result<bool, StoreError> {
         let since = self.run.created_at.saturating_sub(EARLY_CANCEL).unwrap_or(Timestamp::MIN);
-        let mut found = Vec::new();
-        for name in names.collect::<HashSet<&str>>() {
-            for (stored, _) in self.stored_names(name) {
-                // The deliveries of these names are kept as events, since a function names them.
-                let events = self.seen(&stored, None, since).await?.events;
-                found.extend(events.into_iter().map(|event| (event, name.to_owned())));
+        let names: HashSet<&str> = names.collect();
+        for skip in (0..).step_by(LOOKBACK_MAX) {
+            let (mut found, mut is_over) = (Vec::new(), true);
+            for name in &names {
+                for (stored, _) in self.stored_names(name) {
+                    // The deliveries of these names are kept as events, since a function names them.
+                    let seen = self.seen(&stored, None, since, skip).await?;
+                    is_over &= !seen.is_full();
+                    found.extend(seen.events.into_iter().map(|event| (event, (*name).to_owned())));
+                }
+            }
+            if self.publish(found).await?.iter().any(|one| !one.cancelled.is_empty()) {
+                return Ok(true);
+            }
+            if is_over {
+                break;
             }
         }
-        let published = self.publish(found).await?;
-        Ok(published.iter().any(|one| !one.cancelled.is_empty()))
+        Ok(false)
     }
 
     /// The names under which events are stored that are known by this one, with Stripe's types.
@@ -70,17 +89,22 @@ impl Back<'_> {
         types.into_iter().map(|event_type| (names::of_type(event_type), Some(event_type))).collect()
     }
 
-    async fn seen(&self, name: &str, event_type: Option<&str>, since: Timestamp) -> Result<Seen, StoreError> {
+    async fn seen(
+        &self,
+        name: &str,
+        event_type: Option<&str>,
+        since: Timestamp,
+        skip: usize,
+    ) -> Result<Seen, StoreError> {
         let (run, name) = (self.run.id.clone(), name.to_owned());
-        self.store.flow_lookback(&Lookback { run, name, event_type: event_type.map(str::to_owned), since }).await
+        let event_type = event_type.map(str::to_owned);
+        self.store.flow_lookback(&Lookback { run, name, event_type, since, skip }).await
     }
 
     fn all(&self, seen: Seen) -> Vec<FlowEvent> {
         let read = |raw: &Vec<u8>| self.read_delivery.and_then(|read| read(raw));
         let mut events = seen.events;
-        let known: HashSet<String> = events.iter().map(|event| event.key.clone()).collect();
-        let deliveries = seen.deliveries.iter().filter_map(read).map(|event| stored(&event, Source::Stripe));
-        events.extend(deliveries.filter(|event| !known.contains(&event.key)));
+        events.extend(seen.deliveries.iter().filter_map(read).map(|event| stored(&event, Source::Stripe)));
         events
     }
 

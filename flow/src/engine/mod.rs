@@ -54,8 +54,9 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Runs that are executed at the same time. What is more stays in the database.
     pub runs_max: usize,
-    /// How long a run is held without a sign of life, by the engine's clock. It is also how long a run of a dead process rests. A clock
-    /// that runs faster than the world needs a lease that is longer by the same factor.
+    /// How long a run is held without a sign of life, of which there are three in this time, by the engine's clock. A run of a dead process
+    /// rests as long at most, and until the next look of another process, a quarter of a second. A clock that runs faster than the world
+    /// needs a lease that is longer by the same factor.
     pub lease: SignedDuration,
     /// Reads Stripe's events out of their deliveries, for runs that wait for one which came before they did. `None` without a mirror.
     pub read_delivery: Option<ReadDelivery>,
@@ -73,6 +74,10 @@ impl fmt::Debug for EngineOptions {
     }
 }
 
+/// A run of a dead process is resumed within ten seconds: at most this after its death its lease has ended, and two seconds are left for
+/// the look of another process and for a database that is busy.
+const LEASE: SignedDuration = SignedDuration::from_secs(8);
+
 impl EngineOptions {
     /// The defaults.
     pub fn new(holder: impl Into<String>) -> Self {
@@ -80,7 +85,7 @@ impl EngineOptions {
             holder: holder.into(),
             threads: 2,
             runs_max: 1_000,
-            lease: SignedDuration::from_secs(10),
+            lease: LEASE,
             read_delivery: None,
             aliases: Aliases::default(),
             enrich: None,

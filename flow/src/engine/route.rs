@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use billhook_core::failpoint;
 use billhook_core::step::StepKey;
 use billhook_core::ulid::ulid;
 use billhook_store::{
@@ -182,6 +183,7 @@ impl Work for PublishDue {
         let taken = transaction.take_flow_events(&keys, now).await?;
         let taken: Vec<Publication> = publications.into_iter().filter(|one| taken.contains(&one.event.key)).collect();
         transaction.publish(&taken, &paths, &Matcher, now).await?;
+        failpoint::hit("before_scheduled_commit");
         Ok(taken.len() as u64)
     }
 }

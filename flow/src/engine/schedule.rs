@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use billhook_core::failpoint;
 use billhook_store::StoreError;
 use tokio::sync::watch;
 
@@ -45,7 +46,9 @@ impl<App: Send + Sync + 'static> Scheduled<App> {
             return Ok(Duration::from_millis(u64::try_from(rest).unwrap_or(LOOK_MS).clamp(1, LOOK_MS)));
         }
         let publications = due.into_iter().map(|event| route::due(&self.0.functions, event, now)).collect();
-        if self.0.store.transact(PublishDue { publications, now }).await? > 0 {
+        let published = self.0.store.transact(PublishDue { publications, now }).await?;
+        failpoint::hit("after_scheduled_commit");
+        if published > 0 {
             self.0.wake.notify_one();
         }
         Ok(Duration::ZERO)

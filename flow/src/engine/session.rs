@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use billhook_core::Clock;
+use billhook_core::{Clock, failpoint};
 use billhook_store::{RunCommit, SqlError, SqlRow, SqlSession, SqlValue, StepRecord, Store, StoreError, sql_session};
 use tokio::runtime::Handle;
 
@@ -75,7 +75,10 @@ impl RunSession {
         // What got this far has not died here.
         let commit = RunCommit { records, got_on: true, ..fence.clone() };
         let Sessions { store, clock, runtime } = self.sessions.clone();
-        match self.session.commit(commit, clock.now()).await {
+        failpoint::hit("before_tx_commit");
+        let committed = self.session.commit(commit, clock.now()).await;
+        failpoint::hit("after_tx_commit");
+        match committed {
             Ok(true) => Ok(()),
             Ok(false) => Err(Lost.into()),
             // No answer at all says as little as a lost connection.

@@ -1,15 +1,15 @@
 //! Executes claimed runs on threads of their own: the futures of functions stay on the thread on which they were made.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use billhook_core::Clock;
 use billhook_core::run::{RunInput, RunState};
 use billhook_core::step::StepKey;
+use billhook_core::{Clock, failpoint};
 use billhook_store::{ClaimedRun, FlowWait, Publication, RunCommit, RunNext, StepRecord, Store, StoreError, WaitKind};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -63,11 +63,22 @@ pub(super) struct Bench<App> {
     pub(super) enrich: Option<Arc<dyn Enrich>>,
 }
 
-/// Workers that may die with a run before it is set aside. A deploy kills some as well, and each run that gets on counts anew.
-const CRASHES_MAX: u32 = 3;
+/// Workers that may die with a run among many others. Any of them may be the reason, and mostly none is: a deploy kills as well. From then
+/// on the run is a suspect until it gets on; each run that gets on counts anew.
+pub(super) const CRASHES_IN_COMPANY: u32 = 2;
+
+/// Suspects that are executed at the same time. When a worker dies with these too, they are executed one by one.
+pub(super) const SUSPECTS_MAX: usize = 16;
+
+/// Workers that may die with a run before it is set aside: two among many, one among a few suspects, and two with it as the only suspect,
+/// since a kill from outside may hit once whoever happens to be alone.
+const CRASHES_MAX: u32 = CRASHES_IN_COMPANY + 3;
 
 /// How long a run rests when the database did not answer a question of its own, in seconds.
 const REST_SECONDS: i64 = 5;
+
+/// First and longest pause while the database does not answer a look back, in milliseconds.
+const LOOK_BACK_MS: (u64, u64) = (20, 2_000);
 
 impl Workers {
     pub(super) fn start<App: Send + Sync + 'static>(options: &EngineOptions, bench: Bench<App>) -> Self {
@@ -250,13 +261,28 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         };
         let names: Vec<String> = waits.iter().filter(has_to_look).filter_map(name).collect();
         if !names.is_empty() {
+            failpoint::hit("after_wait_registered");
             let came = memos.values().filter_map(|memo| match memo {
                 Memo::Came(Some(event)) => Some(event.id.clone()),
                 _ => None,
             });
-            self.back().events(&names, &came.collect()).await?;
+            return Ok(self.look_back(&names, &came.collect()).await);
         }
         Ok(true)
+    }
+
+    /// Looks back until the database answers: the wait is recorded, and nobody would do it later. False when the run is somebody else's.
+    async fn look_back(&self, names: &[String], consumed: &HashSet<String>) -> bool {
+        let mut pause_ms = LOOK_BACK_MS.0;
+        while let Err(error) = self.back().events(names, consumed).await {
+            tracing::warn!(%error, run = self.claimed.id, "earlier events could not be looked for; trying again");
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            pause_ms = (pause_ms * 2).min(LOOK_BACK_MS.1);
+            if !self.bench.held.is_held(&self.claimed.id, self.claimed.token) {
+                return false;
+            }
+        }
+        true
     }
 
     /// The run that a wait invokes. One of a function that nobody knows fails the wait at once, as its own failure would.
@@ -389,6 +415,7 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             if !self.bench.held.is_held(&self.run, self.token) {
                 return Err(Lost);
             }
+            failpoint::hit("after_step_effect");
             let now = self.bench.clock.now();
             let publication = |sent: &Sent| {
                 let names = [sent.event.name.clone()];
@@ -400,7 +427,8 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             let mut commit = RunCommit { publications, ..self.commit() };
             commit.records.push(record(&what.key, &what.memo));
             self.bench.committer.commit(commit).await?;
-            if has_sent {
+            let was_suspect = self.bench.held.got_on(&self.run, self.token);
+            if has_sent || was_suspect {
                 self.bench.wake.notify_one();
             }
             Ok(())

@@ -12,7 +12,7 @@ use super::encode::Array;
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, limit, publish, statements};
-use crate::flow::{LOOKBACK_MAX, SEQUENCE_SLACK, event_names};
+use crate::flow::{CommitPassed, LOOKBACK_MAX, PUT_OFF_STEP_MS, SEQUENCE_SLACK, event_names};
 use crate::{
     ClaimedRun, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord, StoreError,
     WaitMatcher,
@@ -24,8 +24,12 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
-        let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, over } = claim;
-        let parameters: Parameters<'_> = &[&holder, &now, &lease_until, &limit(limit_runs), &functions];
+        let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, over, suspect_from, few, alone } =
+            claim;
+        let (limit_runs, suspect_from) = (limit(limit_runs), small(suspect_from));
+        let (few, alone) = (FlowClaim::places(few), FlowClaim::places(alone));
+        let parameters: Parameters<'_> =
+            &[&holder, &now, &lease_until, &limit_runs, &functions, &suspect_from, &few, &alone, &PUT_OFF_STEP_MS];
         let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
         let mut runs = rows.iter().map(claimed).collect::<Result<Vec<ClaimedRun>, StoreError>>()?;
         let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
@@ -59,6 +63,7 @@ impl PostgresStore {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
         match commit(&mut transaction, &commits, &*matcher, now).await {
             Ok(written) => {
+                CommitPassed::of(&commits).hit("before_record_commit", "before_end_commit");
                 transaction.commit().await?;
                 Ok(written)
             }
@@ -86,13 +91,14 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn flow_lookback(&self, lookback: &Lookback) -> Result<Seen, StoreError> {
-        let Lookback { run, name, event_type, since } = lookback;
-        let parameters: Parameters<'_> = &[name, since, &limit(LOOKBACK_MAX)];
+        let Lookback { run, name, event_type, since, skip } = lookback;
+        let skip = limit(*skip);
+        let parameters: Parameters<'_> = &[name, since, &limit(LOOKBACK_MAX), &skip];
         let operation = "looking for earlier events";
         let rows = self.query(Patience::Answer, operation, statements::FLOW_LOOKBACK_EVENTS, parameters).await?;
         let events = rows.iter().map(|row| event_at(row, 0)).collect::<Result<Vec<FlowEvent>, StoreError>>()?;
         let Some(event_type) = event_type else { return Ok(Seen { events, deliveries: Vec::new() }) };
-        let parameters: Parameters<'_> = &[run, &SEQUENCE_SLACK, event_type, since, &limit(LOOKBACK_MAX)];
+        let parameters: Parameters<'_> = &[run, &SEQUENCE_SLACK, event_type, since, &limit(LOOKBACK_MAX), &skip];
         let rows = self.query(Patience::Answer, operation, statements::FLOW_LOOKBACK_DELIVERIES, parameters).await?;
         let deliveries = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<Vec<u8>>, StoreError>>()?;
         Ok(Seen { events, deliveries })

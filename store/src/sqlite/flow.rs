@@ -1,17 +1,18 @@
 //! Runs of durable functions. The writer is alone, so a lease that is looked at stays as it is until the commit.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 use super::inbox::whole;
 use super::job::Kind;
 use super::{SqliteStore, publish, times};
-use crate::flow::{LOOKBACK_MAX, SEQUENCE_SLACK};
+use crate::flow::{CommitPassed, LOOKBACK_MAX, PUT_OFF_STEP_MS, SEQUENCE_SLACK};
 use crate::{
     ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord,
     StoreError, WaitMatcher,
@@ -30,8 +31,12 @@ impl SqliteStore {
         matcher: Arc<dyn WaitMatcher>,
         now: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
-        let write =
-            move |connection: &Connection| commits.iter().map(|one| commit(connection, one, &*matcher, now)).collect();
+        let write = move |connection: &Connection| {
+            let written: rusqlite::Result<Vec<bool>> =
+                commits.iter().map(|one| commit(connection, one, &*matcher, now)).collect();
+            CommitPassed::of(&commits).hit("before_record_commit", "before_end_commit");
+            written
+        };
         self.write(Kind::Apply, 0, "recording what runs did", write).await
     }
 
@@ -139,7 +144,7 @@ impl SqliteStore {
 }
 
 fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<ClaimedRun>> {
-    let FlowClaim { holder, functions, now, lease_until, limit, over } = request;
+    let FlowClaim { holder, functions, now, lease_until, limit, over, suspect_from, few, alone } = request;
     let names = serde_json::Value::from(functions.as_slice()).to_string();
     let mut due = connection.prepare_cached(
         "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
@@ -148,7 +153,7 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
          WHERE run.due_at <= ?1 AND run.function IN (SELECT value FROM json_each(?2)) \
          ORDER BY run.due_at, run.id LIMIT ?3",
     )?;
-    let mut runs: Vec<(ClaimedRun, bool)> = due
+    let due: Vec<(ClaimedRun, bool)> = due
         .query_map(params![times::precise(*now), names, whole(*limit)], |row| Ok((claimed(row)?, row.get(12)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut take = connection.prepare_cached(
@@ -156,36 +161,57 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
          expires_at = CASE WHEN started_at IS NULL THEN end_by ELSE expires_at END, \
          started_at = coalesce(started_at, ?6), is_nudged = FALSE WHERE id = ?1",
     )?;
+    let mut put_off = connection.prepare_cached(
+        "UPDATE billhook_flow_runs SET token = ?2, holder = NULL, state = 'queued', due_at = ?3, crashes = ?4, is_nudged = FALSE \
+         WHERE id = ?1",
+    )?;
     let (lease_until, at) = (times::precise(*lease_until), times::precise(*now));
-    for (run, has_waited) in &mut runs {
+    let (mut few, mut alone) = (1 - FlowClaim::places(*few).., 1 - FlowClaim::places(*alone)..);
+    let mut runs = Vec::with_capacity(due.len());
+    for (mut run, has_waited) in due {
+        let place = match run.crashes.cmp(suspect_from) {
+            Ordering::Less => None,
+            Ordering::Equal => few.next(),
+            Ordering::Greater => alone.next(),
+        };
+        let place = place.unwrap_or_default();
+        if place > 0 {
+            let later =
+                now.saturating_add(SignedDuration::from_millis(place * PUT_OFF_STEP_MS)).unwrap_or(Timestamp::MAX);
+            put_off.execute(params![run.id, run.token, times::precise(later), run.crashes])?;
+            continue;
+        }
         take.execute(params![run.id, run.token, holder, lease_until, run.crashes, at])?;
-        if *has_waited {
+        if has_waited {
             publish::end_of_time(connection, &run.id, over, *now)?;
         }
         run.memos = steps(connection, &run.id)?;
+        runs.push(run);
     }
-    Ok(runs.into_iter().map(|(run, _)| run).collect())
+    Ok(runs)
 }
 
 fn seen(connection: &Connection, lookback: &Lookback) -> rusqlite::Result<Seen> {
-    let Lookback { run, name, event_type, since } = lookback;
+    let Lookback { run, name, event_type, since, skip } = lookback;
     let since = times::precise(*since);
     let events = connection
         .prepare_cached(
             "SELECT key, id, name, data, ts FROM billhook_flow_events \
              WHERE name = ?1 AND received_at >= ?2 AND scheduled_at IS NULL AND cancelled_at IS NULL \
-             ORDER BY received_at, key LIMIT ?3",
+             ORDER BY received_at, key LIMIT ?3 OFFSET ?4",
         )?
-        .query_map(params![name, since, whole(LOOKBACK_MAX)], |row| event_at(row, 0))?
+        .query_map(params![name, since, whole(LOOKBACK_MAX), whole(*skip)], |row| event_at(row, 0))?
         .collect::<rusqlite::Result<Vec<FlowEvent>>>()?;
     let Some(event_type) = event_type else { return Ok(Seen { events, deliveries: Vec::new() }) };
     let deliveries = connection
         .prepare_cached(
             "SELECT raw FROM billhook_inbox \
              WHERE sequence > (SELECT inbox_sequence FROM billhook_flow_runs WHERE id = ?1) - ?2 AND event_type = ?3 \
-             AND received_at >= ?4 ORDER BY sequence LIMIT ?5",
+             AND received_at >= ?4 ORDER BY sequence LIMIT ?5 OFFSET ?6",
         )?
-        .query_map(params![run, SEQUENCE_SLACK, event_type, since, whole(LOOKBACK_MAX)], |row| row.get(0))?
+        .query_map(params![run, SEQUENCE_SLACK, event_type, since, whole(LOOKBACK_MAX), whole(*skip)], |row| {
+            row.get(0)
+        })?
         .collect::<rusqlite::Result<Vec<Vec<u8>>>>()?;
     Ok(Seen { events, deliveries })
 }

@@ -118,10 +118,22 @@ pub async fn claim(database: &Database, holder: &str, now: i64) -> Vec<ClaimedRu
 }
 
 async fn claim_of(database: &Database, holder: &str, functions: &[&str], now: i64, limit: usize) -> Vec<ClaimedRun> {
-    let functions = functions.iter().map(|function| (*function).to_owned()).collect();
-    let (holder, over) = (holder.to_owned(), "nothing came".to_owned());
-    let claim = FlowClaim { holder, functions, now: at(now), lease_until: at(now + 10), limit, over };
+    let claim = asked(holder, functions, now, limit);
     database.store.claim_flow_runs(claim).await.expect("claimed")
+}
+
+fn asked(holder: &str, functions: &[&str], now: i64, limit: usize) -> FlowClaim {
+    FlowClaim {
+        holder: holder.to_owned(),
+        functions: functions.iter().map(|function| (*function).to_owned()).collect(),
+        now: at(now),
+        lease_until: at(now + 10),
+        limit,
+        over: "nothing came".to_owned(),
+        suspect_from: 1_000,
+        few: 1,
+        alone: 1,
+    }
 }
 
 fn ids(runs: &[ClaimedRun]) -> Vec<&str> {
@@ -142,6 +154,34 @@ pub async fn memos(database: &Database, run: &str) -> Vec<(String, String)> {
 }
 
 on_both! {
+    // Runs with which workers died are given out a few at a time, then one by one, and who waits for that is held by nobody: the next death
+    // is not theirs.
+    async fn runs_that_saw_deaths_are_given_out_alone(database) {
+        let database = &database.migrated().await;
+        let claim = async |now, few, alone| {
+            let claim = FlowClaim { suspect_from: 2, few, alone, ..asked("a", &["f"], now, 10) };
+            database.store.claim_flow_runs(claim).await.expect("claimed")
+        };
+        for id in ["r1", "r2", "r3"] {
+            publish(database, vec![run(id, "f", &format!("evt_{id}"), 0)], 0).await;
+        }
+        assert_eq!(ids(&claim(0, 2, 1).await), ["r1", "r2", "r3"]);
+        assert_eq!(ids(&claim(10, 2, 1).await), ["r1", "r2", "r3"], "one death may be anybody's");
+        publish(database, vec![run("new", "f", "evt_new", 19)], 19).await;
+        // The new one waits since a second before the leases ended.
+        let few = claim(20, 2, 1).await;
+        assert_eq!((ids(&few), few[1].crashes), (vec!["new", "r1", "r2"], 2));
+        assert_eq!(ids(&claim(21, 0, 1).await), Vec::<&str>::new(), "there are enough of them");
+        let third = claim(22, 2, 1).await;
+        assert_eq!((ids(&third), third[0].crashes), (vec!["r3"], 2), "it was put off and nobody held it");
+        // The holder dies. The new one is no suspect, and of the two others one is given out.
+        let alone = claim(30, 2, 1).await;
+        assert_eq!((ids(&alone), alone[1].crashes), (vec!["new", "r1"], 3));
+        assert!(!write(database, vec![commit(&few[2], vec![], None)], 30).await[0], "who had it before cannot write");
+        let other = claim(31, 2, 1).await;
+        assert_eq!((ids(&other), other[0].crashes), (vec!["r2"], 3));
+    }
+
     async fn an_event_starts_a_function_once(database) {
         let database = database.migrated().await;
         let runs = vec![run("r1", "f", "evt_1", 100), run("r2", "g", "evt_1", 100), run("r3", "f", "evt_1", 100)];
@@ -341,7 +381,7 @@ on_both! {
         publish(&database, vec![scheduled], 92).await;
         let seen = async |event_type: Option<&str>| {
             let (run, name, since) = ("r1".to_owned(), "paid".to_owned(), at(90));
-            let lookback = Lookback { run, name, event_type: event_type.map(str::to_owned), since };
+            let lookback = Lookback { run, name, event_type: event_type.map(str::to_owned), since, skip: 0 };
             database.store.flow_lookback(&lookback).await.expect("read")
         };
         let events: Vec<String> = seen(None).await.events.into_iter().map(|event| event.id).collect();

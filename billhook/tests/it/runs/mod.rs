@@ -116,7 +116,17 @@ impl House {
         self.with(async |store| {
             let (holder, functions, over) = ("node-7".to_owned(), vec![function.to_owned()], String::new());
             let lease_until = now().checked_add(LEASE).unwrap();
-            let claim = FlowClaim { holder, functions, now: now(), lease_until, limit: 100, over };
+            let claim = FlowClaim {
+                holder,
+                functions,
+                now: now(),
+                lease_until,
+                limit: 100,
+                suspect_from: u32::MAX,
+                few: 1,
+                alone: 1,
+                over,
+            };
             let claimed = store.claim_flow_runs(claim).await.unwrap();
             let token = claimed.iter().find(|run| run.id == id).expect("claimed").token;
             let due_at = (state == RunState::Waiting).then(|| now().checked_add(LEASE).unwrap());
