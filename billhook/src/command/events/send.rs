@@ -11,8 +11,8 @@ use billhook_flow::engine::{Matcher, Publish, handed_in};
 use billhook_flow::intake;
 use serde_json::{Map, Value, json};
 
-use crate::database;
 use crate::settings::configuration::Configuration;
+use crate::{database, output};
 
 /// Which event.
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow
     let published = published.context("write the event")?;
     for (event, published) in events.iter().zip(published) {
         let what = if published.is_duplicate { "was sent before; nothing is started again" } else { "is written" };
-        println!("{} {} {what}", event.name, event.id);
+        output::line(&format!("{} {} {what}", event.name, event.id))?;
     }
     Ok(ExitCode::SUCCESS)
 }
