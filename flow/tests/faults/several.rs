@@ -10,7 +10,7 @@ use crate::host::holder;
 use crate::process::{Host, Settings};
 use crate::world::{PATIENCE, World, on_postgres};
 
-/// Orders that each process gets.
+/// Orders that each process gets at once.
 const ORDERS: usize = 50;
 /// Runs of a dead process are resumed within this time.
 const RESUMED: SignedDuration = SignedDuration::from_secs(10);
@@ -40,14 +40,17 @@ fn one_dies_and_one_is_a_zombie(mut world: World) {
     // The lease is the engine's own: how long it is is what is tested.
     let settings = Settings { work_ms: WORK_MILLISECONDS, ..Settings::default() };
     let mut hosts = [(); 3].map(|()| Host::start(&world, &settings));
-    for host in &mut hosts {
-        world.order(ORDERS);
-        assert!(world.tend(host));
-    }
+    let (dead, stopped) = (hosts[0].id(), hosts[1].id());
+    // Each claims mostly what it was told of itself, and what it has is soon at its first pause: so more comes until both have some.
+    wait::until("both to hold runs", PATIENCE, || {
+        for host in &mut hosts {
+            world.order(ORDERS);
+            assert!(world.tend(host));
+        }
+        (!held(&world, dead).is_empty() && !held(&world, stopped).is_empty()).then_some(())
+    })
+    .unwrap();
     let [dies, zombie, mut lives] = hosts;
-    let (dead, stopped) = (dies.id(), zombie.id());
-    let busy = || (!held(&world, dead).is_empty() && !held(&world, stopped).is_empty()).then_some(());
-    wait::until("both to hold runs", PATIENCE, busy).unwrap();
     zombie.freeze();
     dies.kill();
     let death = Timestamp::now();
