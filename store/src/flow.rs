@@ -374,7 +374,7 @@ impl Store {
         Ok(written)
     }
 
-    /// Gives runs back, given with their tokens: they are due at once, and nobody counts a crash.
+    /// Gives runs back, given with their tokens: they are due at once. However often it happens, it counts as one death at most.
     pub async fn release_flow_runs(&self, runs: &[(String, i64)], now: Timestamp) -> Result<(), StoreError> {
         each!(self, driver => driver.release_flow_runs(runs, now).await)
     }

@@ -1,3 +1,6 @@
-UPDATE billhook.flow_runs AS run SET state = 'queued', due_at = $3, holder = NULL, is_nudged = false
+-- Nobody died. But it may have been given back between the beginning of a wait and the look at earlier events, so that whoever comes next
+-- looks again, as after a death.
+UPDATE billhook.flow_runs AS run SET
+    state = 'queued', due_at = $3, holder = NULL, is_nudged = false, crashes = greatest(run.crashes, 1)
 FROM (SELECT unnest($1::text[]) AS id, unnest($2::bigint[]) AS token) AS given
 WHERE run.id = given.id AND run.token = given.token AND run.state = 'running'

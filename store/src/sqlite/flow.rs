@@ -45,7 +45,10 @@ impl SqliteStore {
         let runs = runs.to_vec();
         let release = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(
-                "UPDATE billhook_flow_runs SET state = 'queued', due_at = ?3, holder = NULL, is_nudged = FALSE \
+                // Nobody died. But it may have been given back between the beginning of a wait and the look at earlier events, so that
+                // whoever comes next looks again, as after a death.
+                "UPDATE billhook_flow_runs SET state = 'queued', due_at = ?3, holder = NULL, is_nudged = FALSE, \
+                 crashes = max(crashes, 1) \
                  WHERE id = ?1 AND token = ?2 AND state = 'running'",
             )?;
             let now = times::precise(now);
