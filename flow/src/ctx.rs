@@ -13,7 +13,7 @@ use crate::invoke::Invoke;
 use crate::send::Send;
 use crate::step::{Call, Step};
 use crate::tx_step::{Tx, TxStep};
-use crate::wait::{EventWait, Until, sleep};
+use crate::wait::{EventWait, SignalWait, Until, sleep};
 
 /// The context of a run: its steps, its waits, and the application's own state. Cheap to clone.
 pub struct Ctx<App> {
@@ -165,6 +165,18 @@ impl<App> Ctx<App> {
     /// ```
     pub fn wait_for_event<T>(&self, id: impl Into<String>, name: impl Into<String>) -> EventWait<T> {
         EventWait::new(Arc::clone(&self.execution), id.into(), name.into())
+    }
+
+    /// Waits for a signal of this name: something that a person or a program tells exactly the runs that wait for it.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result, days};
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// let approved = ctx.wait_for_signal::<bool>("approval", "refund/re_1").timeout(days(2)).await;
+    /// # let _ = approved; Ok(()) }
+    /// ```
+    pub fn wait_for_signal<T>(&self, id: impl Into<String>, signal: impl AsRef<str>) -> SignalWait<T> {
+        SignalWait::new(Arc::clone(&self.execution), id.into(), signal.as_ref())
     }
 
     /// Sends an event, once, when it is awaited. It starts functions and ends waits like any other; `at` a time in the future it waits

@@ -183,7 +183,7 @@ impl<App> Function<App> {
     /// `error` and the `event` that had started the run in its data. What becomes of its own runs starts no failure handler.
     #[must_use]
     pub fn on_failure(mut self, handler: Function<App>) -> Self {
-        let own = format!("event.data.function == {:?}", self.id);
+        let own = format!("event.data.function == {}", Value::from(self.id.as_str()));
         self.on_failure = Some(Box::new(handler.on(names::FAILED).if_(&own)));
         self
     }

@@ -89,7 +89,8 @@ impl<T: DeserializeOwned> Invoke<T> {
                     return execution.end(Outcome::Failed(Error::terminal(message).to_record())).await;
                 }
                 let (run, until) = (ulid(execution.now()), after(execution.now(), timeout));
-                let (name, matching) = (FINISHED.to_owned(), format!("async.data.run == {run:?}"));
+                let (name, matching) =
+                    (FINISHED.to_owned(), format!("async.data.run == {}", Value::from(run.as_str())));
                 let (memo, data) = (Memo::Event { name, matching, until }, data?);
                 let invokes = Some(Invocation { run, function, data });
                 execution.wait_for(Wait { key, memo, is_new: true, invokes }).await

@@ -74,4 +74,4 @@ pub use registry::{Defect, Functions};
 pub use send::Send;
 pub use step::{Call, Step};
 pub use tx_step::{HOLD_DEFAULT, HOLD_MAX, Tx, TxStep};
-pub use wait::{EventWait, days, hours, minutes, seconds};
+pub use wait::{EventWait, Signal, SignalWait, days, hours, minutes, seconds};

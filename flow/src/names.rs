@@ -150,6 +150,9 @@ pub(crate) const FINISHED: &str = "billhook/function.finished";
 /// A run invokes a function.
 pub(crate) const INVOKED: &str = "billhook/function.invoked";
 
+/// A signal for whoever waits for it.
+pub(crate) const SIGNAL: &str = "billhook/signal";
+
 /// A schedule came.
 pub(crate) const CRON: &str = "billhook/cron";
 

@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::exchange::{Memo, Outcome};
 use crate::execution::{Execution, WAIT_LONGEST};
 use crate::expression::Expression;
+use crate::names;
 
 /// So many seconds.
 pub fn seconds(seconds: i64) -> SignedDuration {
@@ -133,6 +134,39 @@ impl<T: DeserializeOwned> EventWait<T> {
                 execution.wait(&key, Memo::Event { name, matching, until }, true).await
             }
         }
+    }
+}
+
+/// A wait for a signal: a message to whoever waits for this name, from `POST /v1/signals` or [`crate::engine::signal`]. It begins when it
+/// is awaited and gives what was sent, or `None` when nothing was in time.
+#[must_use = "a wait does nothing until it is awaited"]
+pub struct SignalWait<T>(EventWait<Signal<T>>);
+
+/// The data of a signal's event.
+#[derive(serde::Deserialize)]
+pub struct Signal<T> {
+    data: T,
+}
+
+impl<T> SignalWait<T> {
+    pub(crate) fn new(execution: Arc<Execution>, id: String, signal: &str) -> Self {
+        let meant = format!("async.data.signal == {}", serde_json::Value::from(signal));
+        Self(EventWait::new(execution, id, names::SIGNAL.to_owned()).matching(meant))
+    }
+
+    /// How long to wait: 366 days unless set, which is also the most.
+    pub fn timeout(self, timeout: SignedDuration) -> Self {
+        Self(self.0.timeout(timeout))
+    }
+}
+
+impl<T: DeserializeOwned + 'static> IntoFuture for SignalWait<T> {
+    type Output = Option<T>;
+    /// Not `Send`: a wait does not go into a step.
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.0.await.map(|event| event.data.data) })
     }
 }
 

@@ -42,7 +42,7 @@ use worker::{Bench, Workers};
 
 pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
-pub use route::{Matcher, Publish, Source, handed_in, publication};
+pub use route::{Matcher, Publish, Source, handed_in, publication, signal};
 pub use worker::is_function_thread;
 
 /// How an engine works.

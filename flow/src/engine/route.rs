@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::exchange::Memo;
 use crate::expression::{Expression, Scope, at_path};
 use crate::function::Function;
+use crate::names::SIGNAL;
 use crate::registry::Functions;
 
 /// Where an event comes from.
@@ -88,6 +89,13 @@ pub fn publication<App>(
 pub fn handed_in(event: &Event, now: Timestamp) -> Publication {
     let keep = Keep::Until(event.ts.max(now), None);
     Publication { event: stored(event, Source::User), names: vec![event.name.clone()], keep, runs: Vec::new() }
+}
+
+/// A signal for the runs that wait for it now. Nobody keeps it for later ones.
+pub fn signal(signal: &str, data: Value, now: Timestamp) -> Publication {
+    let event = Event::new(ulid(now), SIGNAL, json!({ "signal": signal, "data": data }), now);
+    let (event, names) = (stored(&event, Source::Own), vec![SIGNAL.to_owned()]);
+    Publication { event, names, keep: Keep::Already, runs: Vec::new() }
 }
 
 /// A scheduled event whose time has come.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use billhook_core::run::RunState;
 use billhook_core::{Clock, ManualClock, Secret};
-use billhook_flow::engine::{Engine, EngineOptions, Matcher, Publish, Source, publication};
+use billhook_flow::engine::{Engine, EngineOptions, Matcher, Publish, Source, publication, signal};
 use billhook_flow::schedule::Missed;
 use billhook_flow::{Backoff, Ctx, Event, Functions, Result, Terminal, days, function};
 use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
@@ -138,8 +138,15 @@ async fn failing_handler(_event: Event, ctx: Ctx<App>) -> Result<()> {
     Err(Terminal::new("the handler fails as well").into())
 }
 
+/// Waits for somebody's word.
+async fn approval(event: Event, ctx: Ctx<App>) -> Result<Option<String>> {
+    let signal = format!("approve \"{}\"", event.id);
+    Ok(ctx.wait_for_signal("word", signal).timeout(days(2)).await)
+}
+
 fn functions() -> Functions<App> {
     Functions::new()
+        .add(function("approval", approval).on("app/approval"))
         .add(function("parent", parent).on("app/parent"))
         .add(function("hourly", told_of).cron("0 * * * *"))
         .add(function("half-hourly", told_of).cron("TZ=Europe/Paris 30 * * * *").missed(Missed::All))
@@ -684,6 +691,30 @@ fn a_paused_function_executes_nothing_until_it_is_resumed() {
         assert_eq!(house.run(&paused).await.state, RunState::Queued);
         assert!(house.store.resume_function("refused").await.unwrap());
         house.until(&paused, RunState::Failed).await;
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_signal_reaches_exactly_the_run_that_waits_for_it() {
+    on_both("a_signal_reaches_exactly_the_run_that_waits_for_it", async |house| {
+        let engine = house.engine("a");
+        let one = house.send("one", "app/approval").await.expect("a new run");
+        let two = house.send("two", "app/approval").await.expect("a new run");
+        engine.wake();
+        let tell = async |name: &str| {
+            let publication = signal(name, json!("yes"), house.clock.now());
+            house.store.transact(Publish::one(publication, house.clock.now())).await.unwrap().remove(0).woken
+        };
+        assert_eq!(tell("approve \"three\"").await, [""; 0], "nobody waits for it, and it is not kept");
+        house.until(&one, RunState::Waiting).await;
+        house.until(&two, RunState::Waiting).await;
+        assert_eq!(tell("approve \"two\"").await, std::slice::from_ref(&two));
+        engine.wake();
+        assert_eq!(house.until(&two, RunState::Succeeded).await.result.as_deref(), Some("\"yes\""));
+        house.clock.advance(days(2));
+        engine.wake();
+        assert_eq!(house.until(&one, RunState::Succeeded).await.result.as_deref(), Some("null"));
         engine.stop().await;
     });
 }

@@ -8,6 +8,7 @@ mod events;
 mod orders;
 mod query;
 mod runs;
+mod signals;
 
 use axum::RequestExt as _;
 use axum::extract::{Path, Request};
@@ -54,6 +55,8 @@ pub(crate) enum Ask {
     Cancellations,
     /// Call many runs off.
     CancelMany,
+    /// Tell the runs that wait for it.
+    Signal,
 }
 
 /// What a handler works with.
@@ -165,6 +168,7 @@ pub(crate) async fn answer<D, S, R>(shared: &Shared<D, S, R>, ask: Ask, mut requ
         Ask::Resolve => orders::resolve(&asked).await,
         Ask::Cancellations => cancellations::list(&asked).await,
         Ask::CancelMany => cancellations::make(&asked).await,
+        Ask::Signal => signals::send(&asked).await,
     };
     outcome.map_or_else(Refusal::response, answer::json)
 }

@@ -216,3 +216,12 @@ fn without_an_event_key_no_events_are_taken() {
         assert_eq!((refused.status, refused.text().contains("functions.event_key")), (503, true));
     });
 }
+
+#[test]
+fn a_signal_that_nobody_waits_for_is_told_so() {
+    House::on_each("a_signal_that_nobody_waits_for", |house| {
+        let (status, refused) = house.ask("POST", "/v1/signals", r#"{"signal":"approve","data":true}"#);
+        assert_eq!((status, refused["error"].as_str()), (404, Some("no run waits for the signal approve")));
+        assert_eq!(house.ask("POST", "/v1/signals", "{}").0, 400);
+    });
+}
