@@ -435,7 +435,7 @@ pub static ALL: &[Setting] = &[
     Setting {
         key: "functions.event_key",
         flag: None,
-        environment: &["BILLHOOK_EVENT_KEY", "INNGEST_EVENT_KEY"],
+        environment: &["BILLHOOK_FUNCTIONS_EVENT_KEY"],
         kind: Kind::Secret(SecretRule::ApiKey),
         default: Default::Unset("`POST /e/…` answers 503"),
         group: Group::Functions,

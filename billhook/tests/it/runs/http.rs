@@ -162,7 +162,7 @@ fn many_runs_are_called_off_at_once() {
 
 #[test]
 fn programs_send_events_with_the_event_key() {
-    House::on_each_with("programs_send_events", &[("BILLHOOK_EVENT_KEY", EVENT_KEY)], |house| {
+    House::on_each_with("programs_send_events", &[("BILLHOOK_FUNCTIONS_EVENT_KEY", EVENT_KEY)], |house| {
         let send = |key: &str, body: &str| {
             // The content type does not matter: browsers send forms.
             let headers = [("content-type", "application/x-www-form-urlencoded")];
