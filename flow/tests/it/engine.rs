@@ -660,7 +660,7 @@ fn runs_expire_when_their_time_is_over() {
 fn what_is_parked_for_long_fails_and_what_is_old_goes() {
     on_both("what_is_parked_for_long_fails_and_what_is_old_goes", async |house| {
         let run = house.send("evt_1", "app/blocked").await.expect("a new run");
-        for death in 1..=3 {
+        for death in 1..=5 {
             let dying = house.engine("dying");
             house.seen("second", death).await;
             dying.abandon();
@@ -670,7 +670,7 @@ fn what_is_parked_for_long_fails_and_what_is_old_goes() {
         house.until(&run, RunState::Parked).await;
         house.clock.advance(days(30));
         let failed = house.until(&run, RunState::Failed).await;
-        assert!(failed.message.as_deref().is_some_and(|why| why.starts_with("parked: 3 workers")), "{failed:?}");
+        assert!(failed.message.as_deref().is_some_and(|why| why.starts_with("parked: 5 workers")), "{failed:?}");
         engine.stop().await;
         house.clock.advance(days(90) + SignedDuration::from_secs(1));
         let engine = house.engine("later");
