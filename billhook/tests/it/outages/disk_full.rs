@@ -52,9 +52,12 @@ fn fill(ledger: &std::sync::Arc<Ledger>, address: std::net::SocketAddr) {
     wait::until("a full disk", HEALED, || (ledger.refused() >= REFUSALS).then_some(())).unwrap();
     load.stop();
     assert!(ledger.acknowledged() > DELIVERIES, "the disk was full from the beginning");
-    let (number, event) = ledger.take();
-    let answer = ledger.deliver(&mut Client::new(address), number, &event);
-    assert_eq!(answer, Answer::Refused, "the disk is not full");
+    // What was rolled back leaves room in a page, so that one or another delivery still fits after the load has ended.
+    let is_refused = |_| {
+        let (number, event) = ledger.take();
+        ledger.deliver(&mut Client::new(address), number, &event) == Answer::Refused
+    };
+    assert!((0..DELIVERIES).any(is_refused), "the disk is not full");
 }
 
 fn go_on(ledger: &std::sync::Arc<Ledger>, address: std::net::SocketAddr) {
