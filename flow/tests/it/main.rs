@@ -5,6 +5,7 @@
     reason = "tests fail by panicking, and steps here only note that they ran"
 )]
 
+mod database;
 mod engine;
 mod exchange;
 mod steering;
@@ -15,6 +16,9 @@ mod waits;
 use std::sync::{Arc, Mutex};
 
 use billhook_flow::Call;
+use billhook_testkit::wait;
+
+use self::database::PATIENCE;
 
 /// What steps did to the world: an observer outside of the run.
 #[derive(Clone, Default)]
@@ -34,6 +38,13 @@ impl World {
     /// All that happened.
     pub fn seen(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
+    }
+
+    /// Waits until something has happened so often.
+    pub async fn until(&self, what: &str, times: usize) {
+        let happened = async || (self.count(what) >= times).then_some(());
+        let waited = wait::until_async(what, PATIENCE, happened).await;
+        assert!(waited.is_ok(), "{what} did not happen {times} times: {:?}", self.seen());
     }
 
     /// How often this happened.

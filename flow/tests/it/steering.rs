@@ -7,20 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use billhook_core::run::RunState;
-use billhook_core::{Clock, ManualClock, Secret};
+use billhook_core::{Clock, ManualClock};
 use billhook_flow::engine::{Engine, EngineOptions, Publish, Source, publication};
 use billhook_flow::{Ctx, Event, Functions, Memo, Result, StepError, Terminal, function};
-use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store, Verdict};
-use billhook_stripe::catalogue;
-use billhook_testkit::{TestDatabase, wait};
+use billhook_store::{FlowRun, Store, Verdict};
+use billhook_testkit::TestDatabase;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::World;
-
-/// Longest wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::database::{clock, opened, until};
 
 /// An attempt that never ends is given up after this time.
 const HANGING: Duration = Duration::from_millis(5);
@@ -95,21 +92,8 @@ struct House {
 
 impl House {
     async fn new(database: TestDatabase) -> Self {
-        let url = database.url();
-        let location = match url.strip_prefix("sqlite:") {
-            Some(path) => Location::Sqlite { path: path.into() },
-            None => Location::Postgres(PostgresLocation {
-                url: Secret::new(url),
-                tls_ca: None,
-                connections_max: 8,
-                mirror_schema: "stripe".into(),
-                statement_timeout_ms: 10_000,
-            }),
-        };
-        let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
-        let store = Store::open(Options { location, tables, catalogue_revision, role: Role::Server }).await.unwrap();
-        store.migrate().await.unwrap();
-        let clock = Arc::new(ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap()));
+        let store = opened(&database.url()).await;
+        let clock = clock();
         let app = App { world: World::default(), repaired: Arc::default(), gate: Arc::new(Semaphore::new(0)) };
         let (time, shared) = (Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(app.clone()));
         let engine = Engine::start(EngineOptions::new("a"), functions(), shared, store.clone(), time);
@@ -127,13 +111,11 @@ impl House {
     }
 
     async fn until(&self, id: &str, state: RunState) -> FlowRun {
-        let reached = async || self.store.flow_run(id).await.unwrap().filter(|run| run.state == state);
-        wait::until_async(state.name(), PATIENCE, reached).await.unwrap()
+        until(&self.store, id, state).await
     }
 
     async fn seen(&self, what: &str) {
-        let happened = async || (self.app.world.count(what) > 0).then_some(());
-        wait::until_async(what, PATIENCE, happened).await.unwrap();
+        self.app.world.until(what, 1).await;
     }
 
     async fn retry(&self, id: &str) {

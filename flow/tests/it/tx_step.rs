@@ -5,22 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use billhook_core::run::RunState;
-use billhook_core::{Clock, ManualClock, Secret};
+use billhook_core::{Clock, ManualClock};
 use billhook_flow::engine::{Engine, EngineOptions, Publish, Source, publication};
 use billhook_flow::testing::Trial;
 use billhook_flow::{Backoff, Ctx, Error, Event, Functions, Result, SqlError, Terminal, function};
-use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
-use billhook_stripe::catalogue;
+use billhook_store::{FlowRun, Store};
 use billhook_testkit::proxy::{Fault, Proxy};
-use billhook_testkit::{TestDatabase, sql, wait};
-use jiff::{SignedDuration, Timestamp};
+use billhook_testkit::{TestDatabase, sql};
+use jiff::SignedDuration;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::World;
-
-/// Longest wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::database::{clock, opened, until};
 
 /// The pause between attempts.
 const PAUSE: SignedDuration = SignedDuration::from_secs(5);
@@ -127,22 +124,10 @@ impl House {
 
     /// `url` is how the engine reaches the database.
     async fn at(database: TestDatabase, url: String, proxy: Option<Arc<Proxy>>) -> Self {
-        let location = match url.strip_prefix("sqlite:") {
-            Some(path) => Location::Sqlite { path: path.into() },
-            None => Location::Postgres(PostgresLocation {
-                url: Secret::new(url),
-                tls_ca: None,
-                connections_max: 8,
-                mirror_schema: "stripe".into(),
-                statement_timeout_ms: 10_000,
-            }),
-        };
-        let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
-        let store = Store::open(Options { location, tables, catalogue_revision, role: Role::Server }).await.unwrap();
-        store.migrate().await.unwrap();
+        let store = opened(&url).await;
         let url = database.url();
         sql::execute(&url, "CREATE TABLE app_charges (id TEXT, note TEXT NOT NULL)").unwrap();
-        let clock = Arc::new(ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap()));
+        let clock = clock();
         let app = App { world: World::default(), gate: Arc::new(Semaphore::new(0)), proxy };
         Self { store, clock, app, url, _database: database }
     }
@@ -164,22 +149,12 @@ impl House {
         run
     }
 
-    async fn run(&self, id: &str) -> FlowRun {
-        self.store.flow_run(id).await.unwrap().unwrap()
-    }
-
     async fn until(&self, id: &str, state: RunState) -> FlowRun {
-        let reached = async || Some(self.run(id).await).filter(|run| run.state == state);
-        match wait::until_async(state.name(), PATIENCE, reached).await {
-            Ok(run) => run,
-            Err(error) => panic!("{error}: {:?}", self.run(id).await),
-        }
+        until(&self.store, id, state).await
     }
 
     async fn seen(&self, what: &str, times: usize) {
-        let happened = async || (self.app.world.count(what) >= times).then_some(());
-        let waited = wait::until_async(what, PATIENCE, happened).await;
-        assert!(waited.is_ok(), "{what} did not happen {times} times: {:?}", self.app.world.seen());
+        self.app.world.until(what, times).await;
     }
 
     /// Rows of a run.
