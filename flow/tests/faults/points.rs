@@ -1,17 +1,16 @@
 //! Fault K4: the process aborts at every named place that a run passes.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use billhook_core::failpoint;
+use billhook_testkit::wait;
 use rustix::process::Signal;
 
 use crate::kill::rounds;
 use crate::process::{Host, Settings};
 use crate::world::{PATIENCE, World, on_postgres, on_sqlite};
 
-/// Between two looks at what there is to publish and to approve.
-const LOOK: Duration = Duration::from_millis(25);
 /// Orders of each place.
 const ORDERS: usize = 6;
 /// Passage at which it aborts; the long form has more.
@@ -46,13 +45,16 @@ fn crash_everywhere(mut world: World) {
 
 /// Lets a process work until it dies. What it does for many runs at once it passes once, so there are more of them until then.
 fn crash(world: &mut World, host: &mut Host) -> std::process::ExitStatus {
-    let began = Instant::now();
-    while began.elapsed() < PATIENCE && world.tend(host) {
+    wait::until("the process to die", PATIENCE, || {
+        if !world.tend(host) {
+            return Some(());
+        }
         if world.is_over() {
             world.order(ORDERS);
         }
-        std::thread::sleep(LOOK);
-    }
+        None
+    })
+    .unwrap();
     host.died(PATIENCE)
 }
 

@@ -1,7 +1,8 @@
 //! Fault F3: functions that kill whoever executes them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use billhook_testkit::wait;
 use serde_json::json;
 
 use crate::process::{Host, Settings};
@@ -26,19 +27,19 @@ fn poisoned(mut world: World) {
     let parked = "SELECT count(*) FROM {flow_runs} WHERE function IN ('aborts', 'overflows') AND state = 'parked'";
     // Whoever supervises a server starts it again.
     let mut host = None;
-    while !(world.is_over() && world.number(parked) == POISON.len() as i64) {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "{:?}",
-            world.rows("SELECT * FROM {flow_runs} WHERE ended_at IS NULL LIMIT 9")
-        );
-        std::thread::sleep(Duration::from_millis(25));
-        host = host.or_else(|| Host::try_start(&world, &settings));
+    let ended = wait::until("poison to be set aside and all others to end", PATIENCE, || {
+        if world.is_over() && world.number(parked) == POISON.len() as i64 {
+            return Some(());
+        }
+        host = host.take().or_else(|| Host::try_start(&world, &settings));
         if host.as_mut().is_none_or(|host| !world.tend(host)) {
             host = None;
             deaths += 1;
         }
-    }
+        None
+    });
+    let open = world.rows("SELECT * FROM {flow_runs} WHERE ended_at IS NULL LIMIT 9");
+    assert!(ended.is_ok(), "{open:?}");
     let report = world.check(&[]);
     assert!(deaths <= DEATHS_MAX * POISON.len(), "{deaths} processes died");
     println!("F3 on {}: {deaths} processes died, {report}, in {:?}", world.dialect(), began.elapsed());
