@@ -296,7 +296,7 @@ pub struct FlowClaim {
     pub suspect_from: u32,
     /// How many suspects may be given out with which just so many died. The others are put off, a little longer one after the other.
     pub few: usize,
-    /// The same of those with which more died.
+    /// The same of those with which more died. None of them is given out together with one of the few.
     pub alone: usize,
 }
 

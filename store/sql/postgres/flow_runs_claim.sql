@@ -10,7 +10,12 @@ WITH due AS (
 ), chosen AS (
     SELECT *, CASE
         WHEN crashes < $6 THEN 0
-        ELSE row_number() OVER (PARTITION BY sign(crashes - $6) ORDER BY due_at, id) - CASE crashes WHEN $6 THEN $7::bigint ELSE $8::bigint END
+        ELSE row_number() OVER (PARTITION BY sign(crashes - $6) ORDER BY due_at, id) - CASE
+            WHEN crashes = $6 THEN $7::bigint
+            -- Whoever is to be executed as the only suspect waits for those of which there may be a few.
+            WHEN count(*) FILTER (WHERE crashes = $6) OVER () > 0 THEN $10::bigint
+            ELSE $8::bigint
+        END
     END AS place
     FROM due
 ), claimed AS (

@@ -28,8 +28,9 @@ impl PostgresStore {
             claim;
         let (limit_runs, suspect_from) = (limit(limit_runs), small(suspect_from));
         let (few, alone) = (FlowClaim::places(few), FlowClaim::places(alone));
+        let (step, none) = (PUT_OFF_STEP_MS, FlowClaim::places(0));
         let parameters: Parameters<'_> =
-            &[&holder, &now, &lease_until, &limit_runs, &functions, &suspect_from, &few, &alone, &PUT_OFF_STEP_MS];
+            &[&holder, &now, &lease_until, &limit_runs, &functions, &suspect_from, &few, &alone, &step, &none];
         let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
         let mut runs = rows.iter().map(claimed).collect::<Result<Vec<ClaimedRun>, StoreError>>()?;
         let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();

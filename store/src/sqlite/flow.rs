@@ -169,7 +169,9 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
          WHERE id = ?1",
     )?;
     let (lease_until, at) = (times::precise(*lease_until), times::precise(*now));
-    let (mut few, mut alone) = (1 - FlowClaim::places(*few).., 1 - FlowClaim::places(*alone)..);
+    // Whoever is to be executed as the only suspect waits for those of which there may be a few.
+    let alone = if due.iter().any(|(run, _)| run.crashes == *suspect_from) { 0 } else { *alone };
+    let (mut few, mut alone) = (1 - FlowClaim::places(*few).., 1 - FlowClaim::places(alone)..);
     let mut runs = Vec::with_capacity(due.len());
     for (mut run, has_waited) in due {
         let place = match run.crashes.cmp(suspect_from) {

@@ -182,6 +182,29 @@ on_both! {
         assert_eq!((ids(&other), other[0].crashes), (vec!["r2"], 3));
     }
 
+    // Or a few that kill would set aside whoever is said to be the only suspect.
+    async fn the_only_suspect_is_not_given_out_beside_a_few(database) {
+        let database = &database.migrated().await;
+        let claim = async |now, few, alone| {
+            let claim = FlowClaim { suspect_from: 2, few, alone, ..asked("a", &["f"], now, 10) };
+            database.store.claim_flow_runs(claim).await.expect("claimed")
+        };
+        for id in ["r1", "r2", "r3"] {
+            publish(database, vec![run(id, "f", &format!("evt_{id}"), 0)], 0).await;
+        }
+        for now in [0, 10] {
+            assert_eq!(claim(now, 1, 1).await.len(), 3);
+        }
+        assert_eq!(ids(&claim(20, 1, 1).await), ["r1"], "the others are put off");
+        // The holder dies. Two may be the few; r1 saw more deaths than they.
+        let few = claim(30, 2, 1).await;
+        assert_eq!((ids(&few), few[0].crashes), (vec!["r2", "r3"], 2));
+        let records = |run: &ClaimedRun| commit(run, vec![], Some(next(RunState::Succeeded, None)));
+        assert_eq!(write(database, few.iter().map(records).collect(), 31).await, [true, true]);
+        let alone = claim(32, 2, 1).await;
+        assert_eq!((ids(&alone), alone[0].crashes), (vec!["r1"], 3), "now it is the only one");
+    }
+
     async fn an_event_starts_a_function_once(database) {
         let database = database.migrated().await;
         let runs = vec![run("r1", "f", "evt_1", 100), run("r2", "g", "evt_1", 100), run("r3", "f", "evt_1", 100)];
