@@ -146,10 +146,12 @@ impl Limiter {
             let mut changed = std::pin::pin!(self.changed.notified());
             // From here on no change is missed.
             changed.as_mut().enable();
-            let turn = self.lock().take(place, Instant::now());
+            let began = Instant::now();
+            let turn = self.lock().take(place, began);
             match turn {
                 Turn::Now(epochs) => {
-                    return Permit { limiter: Arc::clone(self), class, endpoint, epochs, learned: Learned::Nothing };
+                    let limiter = Arc::clone(self);
+                    return Permit { limiter, class, endpoint, began, epochs, learned: Learned::Nothing };
                 }
                 Turn::At(instant) => tokio::select! {
                     () = changed => {}
@@ -244,6 +246,7 @@ pub(super) struct Permit {
     limiter: Arc<Limiter>,
     class: Class,
     endpoint: Arc<str>,
+    began: Instant,
     epochs: (u64, u64, u64),
     learned: Learned,
 }
@@ -272,12 +275,20 @@ impl Drop for Permit {
         let now = Instant::now();
         let (all, of_endpoint) = self.learned.signs();
         let mut state = self.limiter.lock();
-        state.all.ended(now, self.epochs.0, all);
+        // By endpoints: a list takes longer than a single object, and that is no journey.
+        let duration = now.duration_since(self.began);
+        let is_accepted = self.learned == Learned::Accepted;
+        let journey = match state.endpoints.get_mut(&self.endpoint) {
+            Some(scope) => scope.journey(duration, is_accepted),
+            None => Duration::ZERO,
+        };
+        let sent = (self.began, journey);
+        state.all.ended(now, sent, self.epochs.0, all);
         if let Some(scope) = state.endpoints.get_mut(&self.endpoint) {
-            scope.ended(now, self.epochs.1, of_endpoint);
+            scope.ended(now, sent, self.epochs.1, of_endpoint);
         }
         if self.class == Class::Background {
-            state.background.ended(now, self.epochs.2, Sign::Silent);
+            state.background.ended(now, sent, self.epochs.2, Sign::Silent);
         }
         drop(state);
         self.limiter.changed.notify_waiters();

@@ -12,6 +12,10 @@ use tokio::time::Instant;
 /// The window over which a rate holds.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// Stripe counts requests when they arrive, and one may travel longer than the next: it counts as arriving up to this long after it
+/// was sent, until its answer says more. Longer would let slow answers lower the rate.
+const JOURNEY_MAX: Duration = Duration::from_millis(500);
+
 /// How far behind its pace a scope may be and catch up, so that timers that fire late do not lower the rate.
 const SLACK: Duration = Duration::from_millis(20);
 
@@ -91,8 +95,10 @@ pub(super) struct Scope {
     next: Instant,
     /// `Retry-After`.
     held_until: Instant,
-    /// Requests of the last [`WINDOW`].
-    sent: VecDeque<Instant>,
+    /// When the requests of the last [`WINDOW`] arrived at the latest, in order.
+    arrived: VecDeque<Instant>,
+    /// The shortest time to an accepted answer. What a request takes longer than that it may have spent on its way.
+    fastest: Option<Duration>,
     /// Accepted answers of the last [`WINDOW`].
     accepted: VecDeque<Instant>,
     /// The last fall of the rate.
@@ -121,7 +127,8 @@ impl Scope {
             rate: most,
             next: now,
             held_until: now,
-            sent: VecDeque::new(),
+            arrived: VecDeque::new(),
+            fastest: None,
             accepted: VecDeque::new(),
             fall: None,
             grown_at: now,
@@ -154,9 +161,9 @@ impl Scope {
         let mut at = self.held_until;
         if let Some(rate) = self.rate {
             at = at.max(self.next);
-            forget_old(&mut self.sent, now);
+            forget_old(&mut self.arrived, now);
             let window_max = requests_in_window(rate);
-            if let Some(oldest) = self.sent.len().checked_sub(window_max).and_then(|at| self.sent.get(at)) {
+            if let Some(oldest) = self.arrived.len().checked_sub(window_max).and_then(|at| self.arrived.get(at)) {
                 at = at.max(*oldest + WINDOW);
             }
         }
@@ -171,14 +178,15 @@ impl Scope {
             self.next = due + Duration::from_secs_f64(1.0 / rate);
         }
         // Also without a rate: there may be one a moment later.
-        forget_old(&mut self.sent, now);
-        self.sent.push_back(now);
+        forget_old(&mut self.arrived, now);
+        self.arrived.push_back(now + JOURNEY_MAX);
         self.epoch
     }
 
-    /// Learns from the end of a request that began in `epoch`.
-    pub(super) fn ended(&mut self, now: Instant, epoch: u64, sign: Sign) {
+    /// Learns from the end of a request that began at `began` in `epoch` and travelled for `journey`.
+    pub(super) fn ended(&mut self, now: Instant, (began, journey): (Instant, Duration), epoch: u64, sign: Sign) {
         self.grow(now);
+        self.settle(began, journey);
         let at_once = self.in_flight;
         self.in_flight = at_once.saturating_sub(1);
         match sign {
@@ -199,6 +207,25 @@ impl Scope {
                 self.epoch += 1;
             }
             Sign::TooFast | Sign::TooMany => {}
+        }
+    }
+
+    /// How long a request of this scope, answered after `duration`, was on its way at most: what it took longer than the fastest.
+    pub(super) fn journey(&mut self, duration: Duration, is_accepted: bool) -> Duration {
+        // The first says nothing of how long answers take: it has opened the connection as well.
+        let journey = duration.saturating_sub(self.fastest.unwrap_or_default()).min(JOURNEY_MAX);
+        if is_accepted {
+            self.fastest = Some(self.fastest.map_or(duration, |fastest| fastest.min(duration)));
+        }
+        journey
+    }
+
+    /// Counts a request where it arrived at the latest.
+    fn settle(&mut self, began: Instant, journey: Duration) {
+        if let Ok(place) = self.arrived.binary_search(&(began + JOURNEY_MAX)) {
+            self.arrived.remove(place);
+            let arrived = began + journey;
+            self.arrived.insert(self.arrived.partition_point(|other| *other <= arrived), arrived);
         }
     }
 
