@@ -13,6 +13,7 @@ macro_rules! each {
     };
 }
 
+mod control;
 mod error;
 mod flow;
 pub mod postgres;
@@ -23,6 +24,7 @@ mod sync_operations;
 mod transaction;
 mod types;
 
+pub use control::{Blocked, Control, GATES_MAX, Gate, Gather, GatherKind, Pace, Pause, Singleton, SingletonMode};
 pub use error::StoreError;
 pub use flow::*;
 pub use sql::{FromSqlValue, SQL_ROWS_MAX, SqlError, SqlRequests, SqlRow, SqlSession, SqlValue, sql_session};

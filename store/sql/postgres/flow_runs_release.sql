@@ -1,3 +1,3 @@
-UPDATE billhook.flow_runs AS run SET state = 'queued', due_at = $3, holder = NULL, is_nudged = false
+UPDATE billhook.flow_runs AS run SET state = 'queued', due_at = $3, holder = NULL, is_nudged = false, holds = 0
 FROM (SELECT unnest($1::text[]) AS id, unnest($2::bigint[]) AS token) AS given
 WHERE run.id = given.id AND run.token = given.token AND run.state = 'running'

@@ -1,7 +1,8 @@
 -- Hot: in the transaction that applies an event. The unique index makes a second delivery no second run.
-INSERT INTO billhook.flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, inbox_sequence)
+INSERT INTO billhook.flow_runs
+    (id, function, dedupe_key, event_key, state, due_at, created_at, inbox_sequence, rank, gate_1, gate_2)
 SELECT
     unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), 'queued', unnest($5::timestamptz[]), $6,
-    (SELECT coalesce(max(sequence), 0) FROM billhook.inbox)
+    (SELECT coalesce(max(sequence), 0) FROM billhook.inbox), unnest($7::bigint[]), unnest($8::text[]), unnest($9::text[])
 ON CONFLICT (function, dedupe_key) DO NOTHING
 RETURNING id

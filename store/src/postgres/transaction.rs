@@ -6,6 +6,7 @@ use std::sync::Arc;
 use billhook_core::row::Row;
 use billhook_core::table::{Orphans, Table};
 
+use super::control::Freed;
 use super::encode::Array;
 use super::inbox::stored_delivery;
 use super::row_parameters::{RowParameters, are_in_raw, check_shape};
@@ -313,7 +314,10 @@ impl Transaction for PostgresTransaction {
         matcher: &dyn WaitMatcher,
         now: jiff::Timestamp,
     ) -> Result<Vec<Published>, StoreError> {
-        publish::publish(self, publications, paths, matcher, now).await
+        let mut freed = Freed::default();
+        let published = publish::publish(self, publications, paths, matcher, &mut freed, now).await?;
+        freed.open(self, now).await?;
+        Ok(published)
     }
 
     async fn take_flow_events(&mut self, keys: &[String], now: jiff::Timestamp) -> Result<Vec<String>, StoreError> {

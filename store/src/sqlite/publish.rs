@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
+use super::control::{self, gates_at, leave};
 use super::flow::event_at;
 use super::times;
 use crate::{
@@ -103,15 +104,23 @@ fn insert(connection: &Connection, one: &Publication, now: Timestamp) -> rusqlit
 /// Starts the runs of an event and registers what calls them off.
 fn start(connection: &Connection, one: &Publication, now: Timestamp) -> rusqlite::Result<Published> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, inbox_sequence) \
-         VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, (SELECT coalesce(max(sequence), 0) FROM billhook_inbox)) \
+        "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, inbox_sequence, \
+         rank, gate_1, gate_2) \
+         VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, (SELECT coalesce(max(sequence), 0) FROM billhook_inbox), ?7, ?8, ?9) \
          ON CONFLICT (function, dedupe_key) DO NOTHING",
     )?;
-    let now = times::precise(now);
+    let at = times::precise(now);
     let mut started = Vec::with_capacity(one.runs.len());
-    for NewFlowRun { id, function, dedupe_key, due_at, cancels } in &one.runs {
-        let due_at = times::precise(*due_at);
-        let is_new = insert.execute(params![id, function, dedupe_key, one.event.key, due_at, now])? == 1;
+    for run in &one.runs {
+        if !run.control.is_free() {
+            started.push(control::start(connection, run, &one.event, now)?);
+            continue;
+        }
+        let NewFlowRun { id, function, dedupe_key, due_at, cancels, control } = run;
+        let rank = (*due_at <= now).then_some(control.rank);
+        let (due_at, gate_1, gate_2) = (times::precise(*due_at), control.gate(0), control.gate(1));
+        let is_new =
+            insert.execute(params![id, function, dedupe_key, one.event.key, due_at, at, rank, gate_1, gate_2])? == 1;
         if is_new {
             cancels.iter().try_for_each(|wait| register(connection, wait))?;
         }
@@ -192,7 +201,10 @@ fn end(connection: &Connection, wait: &FlowWait, memo: &str, now: Timestamp) -> 
         .prepare_cached(
             "UPDATE billhook_flow_runs SET is_nudged = (state = 'running'), \
              due_at = CASE state WHEN 'waiting' THEN ?2 ELSE due_at END, \
-             state = CASE state WHEN 'waiting' THEN 'queued' ELSE state END \
+             state = CASE state WHEN 'waiting' THEN 'queued' ELSE state END, \
+             rank = CASE state WHEN 'waiting' THEN NULL ELSE rank END, \
+             blocked_on = CASE state WHEN 'waiting' THEN NULL ELSE blocked_on END, \
+             blocked_places = CASE state WHEN 'waiting' THEN NULL ELSE blocked_places END \
              WHERE id = ?1 AND state IN ('waiting', 'running', 'queued')",
         )?
         .execute(params![wait.run, now])?;
@@ -223,15 +235,18 @@ pub(super) fn end_of_time(connection: &Connection, run: &str, over: &str, now: T
 }
 
 /// Calls a run off. The token moves, so that whoever executes it is refused from here on.
-fn cancel(connection: &Connection, run: &str, message: &str, now: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn cancel(connection: &Connection, run: &str, message: &str, now: Timestamp) -> rusqlite::Result<bool> {
     let cancelled = connection
         .prepare_cached(
             "UPDATE billhook_flow_runs SET state = 'cancelled', due_at = NULL, holder = NULL, token = token + 1, message = ?2, \
-             ended_at = ?3 WHERE id = ?1 AND state IN ('queued', 'running', 'waiting', 'parked')",
+             ended_at = ?3, rank = NULL, holds = 0, blocked_on = NULL, blocked_places = NULL, slot = NULL, pause = NULL, \
+             singleton = NULL WHERE id = ?1 AND state IN ('queued', 'running', 'waiting', 'parked') RETURNING gate_1, gate_2",
         )?
-        .execute(params![run, message, times::precise(now)])?;
+        .query_row(params![run, message, times::precise(now)], |row| gates_at(row, 0))
+        .optional()?;
     forget(connection, run)?;
-    Ok(cancelled == 1)
+    cancelled.as_ref().map_or(Ok(()), |gates| leave(connection, gates, now))?;
+    Ok(cancelled.is_some())
 }
 
 /// Forgets all waits of a run that is over.
