@@ -1,13 +1,17 @@
 //! All functions of an application.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use crate::control;
 use crate::function::Function;
+use crate::lanes::Lanes;
 use crate::names::Aliases;
 
 /// The functions of an application. Cheap to clone.
 pub struct Functions<App> {
     functions: Vec<Function<App>>,
+    lanes: Arc<Lanes>,
 }
 
 /// Something about a function that would never work.
@@ -22,7 +26,7 @@ pub struct Defect {
 
 impl<App> Clone for Functions<App> {
     fn clone(&self) -> Self {
-        Self { functions: self.functions.clone() }
+        Self { functions: self.functions.clone(), lanes: Arc::clone(&self.lanes) }
     }
 }
 
@@ -35,7 +39,7 @@ impl<App> Default for Functions<App> {
 impl<App> Functions<App> {
     /// None yet.
     pub fn new() -> Self {
-        Self { functions: Vec::new() }
+        Self { functions: Vec::new(), lanes: Arc::default() }
     }
 
     /// With one more.
@@ -61,6 +65,7 @@ impl<App> Functions<App> {
     pub fn check_with(&self, aliases: &Aliases) -> Result<(), Vec<Defect>> {
         let mut defects = Vec::new();
         let mut ids = HashSet::new();
+        let mut shared: HashMap<String, (u32, &str)> = HashMap::new();
         for function in &self.functions {
             let mut found = |what: String| defects.push(Defect { function: function.id().to_owned(), what });
             if function.id().trim().is_empty() {
@@ -74,7 +79,15 @@ impl<App> Functions<App> {
             }
             function.triggers().filter_map(|trigger| aliases.defect(trigger)).for_each(&mut found);
             function.cancels().iter().filter_map(|cancel| aliases.defect(&cancel.event)).for_each(&mut found);
-            function.defects().iter().cloned().for_each(found);
+            function.defects().for_each(&mut found);
+            for (name, places) in
+                function.controls.places(function.id()).into_iter().filter(|(name, _)| control::is_shared(name))
+            {
+                let (other, id) = *shared.entry(name.clone()).or_insert((places, function.id()));
+                if other != places {
+                    found(control::clash(&name, places, id));
+                }
+            }
         }
         if defects.is_empty() { Ok(()) } else { Err(defects) }
     }
@@ -87,6 +100,20 @@ impl<App> Functions<App> {
     /// Whether an event with one of these names may call runs off.
     pub fn is_called_off_by(&self, event_names: &[String]) -> bool {
         self.functions.iter().flat_map(Function::cancels).any(|cancel| event_names.contains(&cancel.event))
+    }
+
+    /// The names of all gates with their places.
+    pub(crate) fn places(&self) -> Vec<(String, u32)> {
+        let mut places: Vec<(String, u32)> =
+            self.functions.iter().flat_map(|function| function.controls.places(function.id())).collect();
+        places.sort_unstable();
+        places.dedup_by(|one, other| one.0 == other.0);
+        places
+    }
+
+    /// The order in which runs begin.
+    pub(crate) fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
     }
 
     /// The ids of all of them.

@@ -72,7 +72,7 @@ impl Work for Publish {
     }
 }
 
-async fn publish(database: &Database, publications: Vec<Publication>, now: i64) -> Vec<Published> {
+pub async fn publish(database: &Database, publications: Vec<Publication>, now: i64) -> Vec<Published> {
     database.store.transact(Publish(publications, at(now))).await.expect("published")
 }
 

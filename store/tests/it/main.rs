@@ -10,6 +10,7 @@ mod tables;
 mod catalogue;
 mod children;
 mod contenders;
+mod control;
 mod dirty;
 mod drift;
 mod endpoints;
