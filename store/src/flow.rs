@@ -6,7 +6,7 @@ use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
 
-use crate::{Store, StoreError};
+use crate::{Blocked, Control, Pause, Store, StoreError};
 
 /// An event as functions see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct NewFlowRun {
     pub end_by: Option<Timestamp>,
     /// What calls it off.
     pub cancels: Vec<FlowWait>,
+    /// What limits it.
+    pub control: Control,
 }
 
 /// An event with all that it starts.
@@ -194,6 +196,10 @@ pub struct ClaimedRun {
     pub event: FlowEvent,
     /// What is recorded, as JSON.
     pub memos: Vec<(StepKey, String)>,
+    /// Its place among runs that were ready; none when it had begun, or its time came.
+    pub rank: Option<i64>,
+    /// All events of a batch in the order in which they came; empty for one event.
+    pub batch: Vec<FlowEvent>,
 }
 
 /// Something that is to be remembered of a step or a wait.
@@ -274,6 +280,12 @@ pub struct FlowRun {
     pub result: Option<String>,
     /// What it failed with, or why it is parked.
     pub message: Option<String>,
+    /// The gate at which it waits for a place.
+    pub blocked: Option<Blocked>,
+    /// Why it is not due yet, when it was never executed.
+    pub pause: Option<Pause>,
+    /// Events that it was started by, and the most of them.
+    pub events: (u32, u32),
 }
 
 /// A request for runs.
@@ -291,6 +303,8 @@ pub struct FlowClaim {
     pub limit: usize,
     /// What is recorded for a wait whose time is over.
     pub over: String,
+    /// Names of gates with their places. Without any, gates are not looked at.
+    pub places: Vec<(String, u32)>,
 }
 
 /// What to look for among earlier events.
@@ -315,6 +329,12 @@ pub struct Seen {
     pub deliveries: Vec<Vec<u8>>,
 }
 
+/// Gates that are looked at in one sweep.
+pub(crate) const GATES_SWEPT: usize = 500;
+
+/// How often a claim looks again when it found runs and no places for them: they are out of the way then.
+pub(crate) const CLAIM_ROUNDS: usize = 8;
+
 /// Most earlier events that are looked at for one wait. They are those since the run began, mostly none.
 pub(crate) const LOOKBACK_MAX: usize = 1_000;
 
@@ -323,8 +343,9 @@ pub(crate) const LOOKBACK_MAX: usize = 1_000;
 pub(crate) const SEQUENCE_SLACK: i64 = 4_096;
 
 impl Store {
-    /// Claims runs of these functions that are due at `now`, those that wait longest first, with their events and records. A lease
-    /// that ended counts as due: its holder is gone.
+    /// Claims runs of these functions that are due at `now`, with their events and records: in turn one whose time has come, the earliest
+    /// first, and one that is ready to begin, in the order of ranks. A lease that ended counts as due: its holder is gone. What finds no
+    /// place at a gate is not due again before one is free.
     pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
         each!(self, driver => driver.claim_flow_runs(claim).await)
     }
@@ -374,6 +395,22 @@ impl Store {
         each!(self, driver => driver.renew_flow_runs(runs, lease_until).await)
     }
 
+    /// Lets runs go on that stand at gates with free places, as a process that died or a limit that was raised leaves them. Looks at no
+    /// more than a bounded number of gates behind `after`; returns the last of them when there may be more.
+    pub async fn open_flow_gates(
+        &self,
+        places: &[(String, u32)],
+        after: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        each!(self, driver => driver.open_flow_gates(places, after, now).await)
+    }
+
+    /// Events that started nothing because of a rate limit, by the key that was over it, with the time of the last one.
+    pub async fn flow_refusals(&self, limit: usize) -> Result<Vec<(String, u64, Timestamp)>, StoreError> {
+        each!(self, driver => driver.flow_refusals(limit).await)
+    }
+
     /// When the next run is due, on any node.
     pub async fn next_flow_due(&self) -> Result<Option<Timestamp>, StoreError> {
         each!(self, driver => driver.next_flow_due().await)
@@ -418,7 +455,8 @@ impl Publication {
     /// The names that a transaction deals with when it publishes this.
     pub fn event_names(&self) -> impl Iterator<Item = EventName> {
         let own = self.names.iter().map(|name| EventName { name: name.clone(), registers: false });
-        let cancels = self.runs.iter().flat_map(|run| &run.cancels);
-        own.chain(cancels.map(|wait| EventName { name: wait.name.clone(), registers: true }))
+        let cancels = self.runs.iter().flat_map(|run| &run.cancels).map(|wait| wait.name.clone());
+        let locks = self.runs.iter().flat_map(|run| run.control.locks(&run.function));
+        own.chain(cancels.chain(locks).map(|name| EventName { name, registers: true }))
     }
 }

@@ -13,6 +13,7 @@ macro_rules! each {
     };
 }
 
+mod control;
 mod error;
 mod extension;
 mod flow;
@@ -27,6 +28,7 @@ mod sync_operations;
 mod transaction;
 mod types;
 
+pub use control::{Blocked, Control, GATES_MAX, Gate, Gather, GatherKind, Pace, Pause, Singleton, SingletonMode};
 pub use error::StoreError;
 pub use extension::{Extension, ExtensionMigration};
 pub use flow::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use billhook_store::{
-    ClaimedRun, EventName, FlowClaim, FlowEvent, FlowWait, Keep, Lookback, NewFlowRun, Publication, Published,
+    ClaimedRun, Control, EventName, FlowClaim, FlowEvent, FlowWait, Keep, Lookback, NewFlowRun, Publication, Published,
     RunCommit, RunNext, StepRecord, StoreError, StoredWait, Transaction, WaitKind, WaitMatcher, Work,
 };
 use jiff::Timestamp;
@@ -25,8 +25,16 @@ fn event(id: &str) -> FlowEvent {
 
 pub fn run(id: &str, function: &str, event_id: &str, due_at: i64) -> Publication {
     let (id, function, dedupe_key) = (id.to_owned(), function.to_owned(), event_id.to_owned());
-    let run =
-        NewFlowRun { id, function, dedupe_key, due_at: at(due_at), start_by: None, end_by: None, cancels: Vec::new() };
+    let run = NewFlowRun {
+        id,
+        function,
+        dedupe_key,
+        due_at: at(due_at),
+        start_by: None,
+        end_by: None,
+        cancels: Vec::new(),
+        control: Control::default(),
+    };
     Publication {
         event: event(event_id),
         names: vec!["stripe/invoice.paid".to_owned()],
@@ -72,7 +80,7 @@ impl Work for Publish {
     }
 }
 
-async fn publish(database: &Database, publications: Vec<Publication>, now: i64) -> Vec<Published> {
+pub async fn publish(database: &Database, publications: Vec<Publication>, now: i64) -> Vec<Published> {
     database.store.transact(Publish(publications, at(now))).await.expect("published")
 }
 
@@ -120,7 +128,8 @@ pub async fn claim(database: &Database, holder: &str, now: i64) -> Vec<ClaimedRu
 async fn claim_of(database: &Database, holder: &str, functions: &[&str], now: i64, limit: usize) -> Vec<ClaimedRun> {
     let functions = functions.iter().map(|function| (*function).to_owned()).collect();
     let (holder, over) = (holder.to_owned(), "nothing came".to_owned());
-    let claim = FlowClaim { holder, functions, now: at(now), lease_until: at(now + 10), limit, over };
+    let claim =
+        FlowClaim { holder, functions, now: at(now), lease_until: at(now + 10), limit, over, places: Vec::new() };
     database.store.claim_flow_runs(claim).await.expect("claimed")
 }
 
