@@ -25,6 +25,8 @@ pub struct Request {
     pub run: String,
     /// The event that started it.
     pub event: Event,
+    /// All events that started it, in the order in which they came, when it is a batch; empty otherwise.
+    pub batch: Vec<Event>,
     /// What is recorded of its steps and waits.
     pub memos: Arc<HashMap<StepKey, Memo>>,
     /// How often the function itself has failed before.

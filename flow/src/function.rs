@@ -7,9 +7,10 @@ use std::sync::Arc;
 use billhook_core::retry::{Backoff, RETRIES_DEFAULT, RETRIES_MAX};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
+use crate::control::Controls;
 use crate::ctx::Ctx;
 use crate::error::{Error, Retry};
 use crate::event::Event;
@@ -20,7 +21,7 @@ use crate::names;
 use crate::schedule::{Missed, Schedule};
 
 type Called = Pin<Box<dyn Future<Output = Result<Value, Error>>>>;
-type Handler<App> = dyn Fn(Event, Ctx<App>) -> Result<Called, serde_json::Error> + Send + Sync;
+type Handler<App> = dyn Fn(Vec<Event>, Ctx<App>) -> Result<Called, serde_json::Error> + Send + Sync;
 
 /// A durable function: its id, its code, and what starts it. Cheap to clone.
 pub struct Function<App> {
@@ -33,9 +34,11 @@ pub struct Function<App> {
     start_within: Option<SignedDuration>,
     finish_within: Option<SignedDuration>,
     on_failure: Option<Box<Function<App>>>,
-    defects: Vec<String>,
+    pub(crate) defects: Vec<String>,
     retries: u32,
     backoff: Backoff,
+    pub(crate) controls: Controls,
+    pub(crate) takes_batches: bool,
 }
 
 /// What starts a function.
@@ -75,6 +78,8 @@ impl<App> Clone for Function<App> {
             defects: self.defects.clone(),
             retries: self.retries,
             backoff: self.backoff.clone(),
+            controls: self.controls.clone(),
+            takes_batches: self.takes_batches,
         }
     }
 }
@@ -91,16 +96,42 @@ where
     T: Serialize,
     E: Into<Error>,
 {
-    let handler = move |event: Event, ctx: Ctx<App>| -> Result<Called, serde_json::Error> {
-        let called = handler(event.typed()?, ctx);
-        Ok(Box::pin(async move {
-            let value = called.await.map_err(Into::into)?;
-            serde_json::to_value(value).map_err(|error| Error::terminal(format!("the result is no JSON: {error}")))
-        }))
+    let handler = move |events: Vec<Event>, ctx: Ctx<App>| -> Result<Called, serde_json::Error> {
+        let first = events.into_iter().next().ok_or_else(|| serde_json::Error::custom("there is none"))?;
+        Ok(called(handler(first.typed()?, ctx)))
     };
+    declared(id.into(), Arc::new(handler), false)
+}
+
+/// A function that several events start together: as [`function`], with all of them in the order in which they came. How many they are
+/// says [`Function::batch`].
+pub fn function_batch<App, H, F, D, T, E>(id: impl Into<String>, handler: H) -> Function<App>
+where
+    App: Send + Sync + 'static,
+    H: Fn(Vec<Event<D>>, Ctx<App>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<T, E>> + 'static,
+    D: DeserializeOwned,
+    T: Serialize,
+    E: Into<Error>,
+{
+    let handler = move |events: Vec<Event>, ctx: Ctx<App>| -> Result<Called, serde_json::Error> {
+        let events = events.into_iter().map(Event::typed).collect::<Result<Vec<Event<D>>, serde_json::Error>>()?;
+        Ok(called(handler(events, ctx)))
+    };
+    declared(id.into(), Arc::new(handler), true)
+}
+
+fn called<T: Serialize, E: Into<Error>>(called: impl Future<Output = Result<T, E>> + 'static) -> Called {
+    Box::pin(async move {
+        let value = called.await.map_err(Into::into)?;
+        serde_json::to_value(value).map_err(|error| Error::terminal(format!("the result is no JSON: {error}")))
+    })
+}
+
+fn declared<App>(id: String, handler: Arc<Handler<App>>, takes_batches: bool) -> Function<App> {
     Function {
-        id: id.into(),
-        handler: Arc::new(handler),
+        id,
+        handler,
         triggers: Vec::new(),
         cancels: Vec::new(),
         once: None,
@@ -111,6 +142,8 @@ where
         defects: Vec::new(),
         retries: RETRIES_DEFAULT,
         backoff: Backoff::Table,
+        controls: Controls::default(),
+        takes_batches,
     }
 }
 
@@ -209,7 +242,7 @@ impl<App> Function<App> {
         self
     }
 
-    fn parsed(&mut self, what: &str, expression: &str) -> Option<Expression> {
+    pub(crate) fn parsed(&mut self, what: &str, expression: &str) -> Option<Expression> {
         match Expression::parse(expression) {
             Ok(expression) => Some(expression),
             Err(error) => {
@@ -240,7 +273,7 @@ impl<App> Function<App> {
         App: Send + Sync + 'static,
     {
         let (handler, shared) = (self.handler, Arc::clone(&app));
-        let bound = move |event: Event, ctx: Ctx<()>| handler(event, ctx.with_app(Arc::clone(&shared)));
+        let bound = move |events: Vec<Event>, ctx: Ctx<()>| handler(events, ctx.with_app(Arc::clone(&shared)));
         Function {
             id: self.id,
             handler: Arc::new(bound),
@@ -254,6 +287,8 @@ impl<App> Function<App> {
             defects: self.defects,
             retries: self.retries,
             backoff: self.backoff,
+            controls: self.controls,
+            takes_batches: self.takes_batches,
         }
     }
 
@@ -268,8 +303,9 @@ impl<App> Function<App> {
     }
 
     /// What was declared and would never work.
-    pub(crate) fn defects(&self) -> &[String] {
-        &self.defects
+    pub(crate) fn defects(&self) -> impl Iterator<Item = String> {
+        let controls = self.controls.defects(!self.cancels.is_empty(), self.takes_batches);
+        self.defects.iter().cloned().chain(controls)
     }
 
     /// Whether an event with one of these names starts it, whatever its conditions say.
@@ -320,10 +356,11 @@ impl<App> Function<App> {
         journal: Arc<dyn Journal>,
         fakes: Arc<Fakes>,
     ) -> Outcome {
-        let (event, failures, chance) = (request.event.clone(), request.failures, request.chance);
+        let (failures, chance) = (request.failures, request.chance);
+        let events = if request.batch.is_empty() { vec![request.event.clone()] } else { request.batch.clone() };
         let clock = Arc::clone(&request.clock);
         let execution = Arc::new(Execution::new(request, journal, fakes));
-        let called = match (self.handler)(event, Ctx::new(app, Arc::clone(&execution))) {
+        let called = match (self.handler)(events, Ctx::new(app, Arc::clone(&execution))) {
             Ok(called) => called,
             Err(error) => {
                 let message = format!("the event's data is not what {} takes: {error}", self.id);

@@ -38,6 +38,7 @@
 //!
 //! [`testing`] runs a function in memory, moves its clock, fakes its steps, and crashes it after every step.
 
+mod control;
 mod ctx;
 pub mod engine;
 mod error;
@@ -48,6 +49,7 @@ pub mod expression;
 mod function;
 pub mod intake;
 mod invoke;
+mod lanes;
 mod names;
 mod registry;
 pub mod schedule;
@@ -56,10 +58,11 @@ mod step;
 pub mod testing;
 mod tx_step;
 mod wait;
+mod why;
 
 pub use billhook_core::retry::Backoff;
 pub use billhook_core::step::StepKey;
-pub use billhook_store::{FromSqlValue, SqlError, SqlRow, SqlValue};
+pub use billhook_store::{FromSqlValue, SingletonMode, SqlError, SqlRow, SqlValue};
 pub use ctx::{Ctx, Join};
 pub use error::{Error, Result, RetryAfter, Terminal};
 pub use event::Event;
@@ -67,7 +70,7 @@ pub use exchange::{
     CommitError, Invocation, Journal, Lost, Memo, Outcome, ParkReason, Pending, Record, Request, Sent, StepError,
     TransactionSession, Wait,
 };
-pub use function::{Function, function};
+pub use function::{Function, function, function_batch};
 pub use invoke::Invoke;
 pub use names::{ALIASES, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
 pub use registry::{Defect, Functions};
@@ -75,3 +78,4 @@ pub use send::Send;
 pub use step::{Call, Step};
 pub use tx_step::{HOLD_DEFAULT, HOLD_MAX, Tx, TxStep};
 pub use wait::{EventWait, Signal, SignalWait, days, hours, minutes, seconds};
+pub use why::why;

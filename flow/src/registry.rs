@@ -1,14 +1,17 @@
 //! All functions of an application.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::control;
 use crate::function::Function;
+use crate::lanes::Lanes;
 use crate::names::Aliases;
 
 /// The functions of an application. Cheap to clone.
 pub struct Functions<App> {
     functions: Vec<Function<App>>,
+    lanes: Arc<Lanes>,
 }
 
 /// Something about a function that would never work.
@@ -23,7 +26,7 @@ pub struct Defect {
 
 impl<App> Clone for Functions<App> {
     fn clone(&self) -> Self {
-        Self { functions: self.functions.clone() }
+        Self { functions: self.functions.clone(), lanes: Arc::clone(&self.lanes) }
     }
 }
 
@@ -36,7 +39,7 @@ impl<App> Default for Functions<App> {
 impl<App> Functions<App> {
     /// None yet.
     pub fn new() -> Self {
-        Self { functions: Vec::new() }
+        Self { functions: Vec::new(), lanes: Arc::default() }
     }
 
     /// With one more.
@@ -51,7 +54,7 @@ impl<App> Functions<App> {
         }
     }
 
-    /// With those of another registry.
+    /// With those of another registry. All of them have their turns in one order.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         self.functions.extend(others.functions);
@@ -66,7 +69,8 @@ impl<App> Functions<App> {
         App: Send + Sync + 'static,
     {
         let app = Arc::new(app);
-        Functions { functions: self.functions.into_iter().map(|function| function.bound(Arc::clone(&app))).collect() }
+        let functions = self.functions.into_iter().map(|function| function.bound(Arc::clone(&app))).collect();
+        Functions { functions, lanes: self.lanes }
     }
 
     /// Looks for what would never work, by the default names of events.
@@ -84,6 +88,7 @@ impl<App> Functions<App> {
     pub fn check_with(&self, aliases: &Aliases) -> Result<(), Vec<Defect>> {
         let mut defects = Vec::new();
         let mut ids = HashSet::new();
+        let mut shared: HashMap<String, (u32, &str)> = HashMap::new();
         for function in &self.functions {
             let mut found = |what: String| defects.push(Defect { function: function.id().to_owned(), what });
             if function.id().trim().is_empty() {
@@ -97,7 +102,15 @@ impl<App> Functions<App> {
             }
             function.triggers().filter_map(|trigger| aliases.defect(trigger)).for_each(&mut found);
             function.cancels().iter().filter_map(|cancel| aliases.defect(&cancel.event)).for_each(&mut found);
-            function.defects().iter().cloned().for_each(found);
+            function.defects().for_each(&mut found);
+            for (name, places) in
+                function.controls.places(function.id()).into_iter().filter(|(name, _)| control::is_shared(name))
+            {
+                let (other, id) = *shared.entry(name.clone()).or_insert((places, function.id()));
+                if other != places {
+                    found(control::clash(&name, places, id));
+                }
+            }
         }
         if defects.is_empty() { Ok(()) } else { Err(defects) }
     }
@@ -115,6 +128,20 @@ impl<App> Functions<App> {
     /// All of them.
     pub(crate) fn all(&self) -> &[Function<App>] {
         &self.functions
+    }
+
+    /// The names of all gates with their places.
+    pub(crate) fn places(&self) -> Vec<(String, u32)> {
+        let mut places: Vec<(String, u32)> =
+            self.functions.iter().flat_map(|function| function.controls.places(function.id())).collect();
+        places.sort_unstable();
+        places.dedup_by(|one, other| one.0 == other.0);
+        places
+    }
+
+    /// The order in which runs begin.
+    pub(crate) fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
     }
 
     /// The ids of all of them.
@@ -158,13 +185,14 @@ mod tests {
         async fn name(_event: Event, ctx: Ctx<&'static str>) -> Result<&'static str> {
             Ok(*ctx.app())
         }
-        let one = |id, app| Functions::new().add(function(id, name).on("app/a")).bound(app);
+        let one = |id, app| Functions::new().add(function(id, name).on("app/a").concurrency(2)).bound(app);
         let functions = one("a", "first").and(one("b", "second"));
         assert_eq!((functions.check(), functions.ids()), (Ok(()), vec!["a".to_owned(), "b".to_owned()]));
         for (id, app) in [("a", "first"), ("b", "second")] {
             let end = Trial::new(functions.get(id).expect("a function"), (), json!({})).run().await;
             assert_eq!(end.result, Ok(json!(app)));
         }
+        assert_eq!(functions.places(), [("fn/a/1".to_owned(), 2), ("fn/b/1".to_owned(), 2)], "limits go with them");
         assert!(one("a", "first").and(one("a", "second")).check().is_err(), "ids are unique over all");
     }
 

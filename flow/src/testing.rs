@@ -49,6 +49,7 @@ pub struct Trial<App> {
     function: Function<App>,
     app: Arc<App>,
     event: Event,
+    batch: Vec<Event>,
     fakes: Fakes,
     coming: Vec<(SignedDuration, Event)>,
 }
@@ -71,8 +72,19 @@ impl<App: Send + Sync + 'static> Trial<App> {
     pub fn new(function: &Function<App>, app: App, data: Value) -> Self {
         let name = function.triggers().next().map_or_else(|| "trial".to_owned(), str::to_owned);
         let event = Event::new("evt_trial", name, data, start());
-        let (fakes, coming) = Default::default();
-        Self { function: function.clone(), app: Arc::new(app), event, fakes, coming }
+        let (batch, fakes, coming) = Default::default();
+        Self { function: function.clone(), app: Arc::new(app), event, batch, fakes, coming }
+    }
+
+    /// One more event of the batch, behind the one that the trial began with.
+    #[must_use]
+    pub fn also(mut self, data: Value) -> Self {
+        if self.batch.is_empty() {
+            self.batch.push(self.event.clone());
+        }
+        let id = format!("evt_trial_batch_{}", self.batch.len() + 1);
+        self.batch.push(Event::new(id, self.event.name.clone(), data, start()));
+        self
     }
 
     /// The step of this id is not run and has this result. Every `tx_step` and every `invoke` needs one: a trial has no database and no
@@ -134,6 +146,7 @@ impl<App: Send + Sync + 'static> Trial<App> {
             let request = Request {
                 run: RUN.to_owned(),
                 event: self.event.clone(),
+                batch: self.batch.clone(),
                 memos: Arc::new(memos.clone()),
                 failures,
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,

@@ -7,7 +7,7 @@ use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
 
-use crate::{Store, StoreError};
+use crate::{Blocked, Control, Pause, Store, StoreError, Suspects};
 
 /// An event as functions see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct NewFlowRun {
     pub end_by: Option<Timestamp>,
     /// What calls it off.
     pub cancels: Vec<FlowWait>,
+    /// What limits it.
+    pub control: Control,
 }
 
 /// An event with all that it starts.
@@ -195,6 +197,10 @@ pub struct ClaimedRun {
     pub event: FlowEvent,
     /// What is recorded, as JSON.
     pub memos: Vec<(StepKey, String)>,
+    /// Its place among runs that were ready; none when it had begun, or its time came.
+    pub rank: Option<i64>,
+    /// All events of a batch in the order in which they came; empty for one event.
+    pub batch: Vec<FlowEvent>,
 }
 
 /// Something that is to be remembered of a step or a wait.
@@ -275,6 +281,12 @@ pub struct FlowRun {
     pub result: Option<String>,
     /// What it failed with, or why it is parked.
     pub message: Option<String>,
+    /// The gate at which it waits for a place.
+    pub blocked: Option<Blocked>,
+    /// Why it is not due yet, when it was never executed.
+    pub pause: Option<Pause>,
+    /// Events that it was started by, and the most of them.
+    pub events: (u32, u32),
 }
 
 /// A request for runs.
@@ -292,27 +304,10 @@ pub struct FlowClaim {
     pub limit: usize,
     /// What is recorded for a wait whose time is over.
     pub over: String,
-    /// Workers that died with a run before it is a suspect.
-    pub suspect_from: u32,
-    /// How many suspects may be given out with which just so many died. The others are put off, a little longer one after the other.
-    pub few: usize,
-    /// The same of those with which more died. None of them is given out together with one of the few.
-    pub alone: usize,
-}
-
-/// How much later each suspect is due again that has to wait for others, in milliseconds: about as long as one of them takes to its first
-/// record.
-pub(crate) const PUT_OFF_STEP_MS: i64 = 20;
-
-/// Steps by which suspects are put off when none can be given out: half a second, so that a long one costs few looks.
-const PUT_OFF_BUSY_STEPS: i64 = 25;
-
-impl FlowClaim {
-    /// What to take from a suspect's number among its like, counted from 1, to get its place: up to 0 it is given out, from 1 on it is put
-    /// off by so many steps.
-    pub(crate) fn places(free: usize) -> i64 {
-        if free == 0 { -PUT_OFF_BUSY_STEPS } else { i64::try_from(free).unwrap_or(i64::MAX) }
-    }
+    /// What it takes of runs with which workers died.
+    pub suspects: Suspects,
+    /// Names of gates with their places. Without any, gates are not looked at.
+    pub places: Vec<(String, u32)>,
 }
 
 /// What to look for among earlier events.
@@ -346,6 +341,12 @@ impl Seen {
     }
 }
 
+/// Gates that are looked at in one sweep.
+pub(crate) const GATES_SWEPT: usize = 500;
+
+/// How often a claim looks again when it found runs and no places for them: they are out of the way then.
+pub(crate) const CLAIM_ROUNDS: usize = 8;
+
 /// Most earlier events of a kind that are looked at together. Those of a run that lives long, with a name that many have, are more.
 pub const LOOKBACK_MAX: usize = 1_000;
 
@@ -354,8 +355,9 @@ pub const LOOKBACK_MAX: usize = 1_000;
 pub(crate) const SEQUENCE_SLACK: i64 = 4_096;
 
 impl Store {
-    /// Claims runs of these functions that are due at `now`, those that wait longest first, with their events and records. A lease
-    /// that ended counts as due: its holder is gone.
+    /// Claims runs of these functions that are due at `now`, with their events and records: in turn one whose time has come, the earliest
+    /// first, and one that is ready to begin, in the order of ranks. A lease that ended counts as due: its holder is gone. What finds no
+    /// place at a gate is not due again before one is free.
     pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
         each!(self, driver => driver.claim_flow_runs(claim).await)
     }
@@ -407,6 +409,22 @@ impl Store {
         lease_until: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
         each!(self, driver => driver.renew_flow_runs(runs, lease_until).await)
+    }
+
+    /// Lets runs go on that stand at gates with free places, as a process that died or a limit that was raised leaves them. Looks at no
+    /// more than a bounded number of gates behind `after`; returns the last of them when there may be more.
+    pub async fn open_flow_gates(
+        &self,
+        places: &[(String, u32)],
+        after: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        each!(self, driver => driver.open_flow_gates(places, after, now).await)
+    }
+
+    /// Events that started nothing because of a rate limit, by the key that was over it, with the time of the last one.
+    pub async fn flow_refusals(&self, limit: usize) -> Result<Vec<(String, u64, Timestamp)>, StoreError> {
+        each!(self, driver => driver.flow_refusals(limit).await)
     }
 
     /// When the next run is due, on any node.
@@ -475,7 +493,8 @@ impl Publication {
     /// The names that a transaction deals with when it publishes this.
     pub fn event_names(&self) -> impl Iterator<Item = EventName> {
         let own = self.names.iter().map(|name| EventName { name: name.clone(), registers: false });
-        let cancels = self.runs.iter().flat_map(|run| &run.cancels);
-        own.chain(cancels.map(|wait| EventName { name: wait.name.clone(), registers: true }))
+        let cancels = self.runs.iter().flat_map(|run| &run.cancels).map(|wait| wait.name.clone());
+        let locks = self.runs.iter().flat_map(|run| run.control.locks(&run.function));
+        own.chain(cancels.chain(locks).map(|name| EventName { name, registers: true }))
     }
 }

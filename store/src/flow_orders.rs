@@ -3,13 +3,13 @@
 use billhook_core::run::{Illegal, RunInput, RunState};
 use jiff::Timestamp;
 
-use crate::{FlowEvent, Keep, NewFlowRun, Publication, Store, StoreError};
+use crate::{Control, FlowEvent, Keep, NewFlowRun, Publication, Store, StoreError};
 
 /// Runs called off in one transaction: it holds their locks, for which their holders wait.
 const CANCEL_BATCH_MAX: usize = 500;
 
 /// What became of something that was asked for a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is done.
     Done,
@@ -17,6 +17,8 @@ pub enum Verdict {
     NotFound,
     /// The run is in this state, in which it means nothing; nothing was changed.
     Illegal(RunState),
+    /// This other run of the function has the same singleton key and has not ended; nothing was changed.
+    Occupied(String),
 }
 
 /// Many runs that are to be called off.
@@ -56,6 +58,8 @@ pub struct Redelivery {
     pub function: String,
     /// Of two runs of a function with one key only the first exists.
     pub dedupe_key: String,
+    /// What limits it.
+    pub control: Control,
 }
 
 impl Redelivery {
@@ -68,6 +72,7 @@ impl Redelivery {
             start_by: None,
             end_by: None,
             cancels: Vec::new(),
+            control: self.control.clone(),
         }
     }
 
@@ -121,6 +126,11 @@ const WAITING: &str = r#"{"event":"#;
 const UNDECIDED: [&str; 4] = [UNSUCCESSFUL[0], UNSUCCESSFUL[1], WAITING, r#""begun""#];
 
 impl RunOrder {
+    /// Whether it lets an ended run go on, which may have lost its singleton key meanwhile.
+    pub(crate) fn goes_on(&self) -> bool {
+        matches!(self, Self::Retry)
+    }
+
     /// What it changes for a run in this state and with this message.
     pub(crate) fn change(self, state: RunState, message: Option<&str>, now: Timestamp) -> Result<RunChange, Illegal> {
         let input = match &self {
@@ -180,7 +190,8 @@ impl Store {
     }
 
     /// Lets a failed or parked run go on: what succeeded stays, and what did not runs again with all its retries. In a parked run
-    /// that includes steps that must not run twice and whose end is unknown.
+    /// that includes steps that must not run twice and whose end is unknown. It stands behind what is ready, and not at all while another
+    /// run has its singleton key.
     pub async fn retry_flow_run(&self, id: &str, now: Timestamp) -> Result<Verdict, StoreError> {
         each!(self, driver => driver.order_flow_run(id, RunOrder::Retry, now).await)
     }
@@ -199,7 +210,8 @@ impl Store {
     }
 
     /// Starts a run of the same function for the same event from scratch, under an id of its own. Only for a run that is over or
-    /// parked: any other would go on beside it.
+    /// parked: any other would go on beside it. It has the limits of the first one, and waits its turn; while a run has not ended that has
+    /// the same singleton key, which a parked run has as well, there is none.
     pub async fn rerun_flow_run(&self, id: &str, new_id: &str, now: Timestamp) -> Result<Verdict, StoreError> {
         each!(self, driver => driver.rerun_flow_run(id, new_id, now).await)
     }

@@ -52,7 +52,7 @@ pub struct FlowRunSummary {
     pub event_name: Option<String>,
     /// Its state.
     pub state: RunState,
-    /// When it goes on, or the end of the lease of whoever executes it; `None` when it is over or parked.
+    /// When it goes on, or the end of the lease of whoever executes it; `None` when it is over, parked, or waits for a place at a gate.
     pub due_at: Option<Timestamp>,
     /// The process that executes it.
     pub holder: Option<String>,

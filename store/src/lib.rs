@@ -13,6 +13,7 @@ macro_rules! each {
     };
 }
 
+mod control;
 mod error;
 mod extension;
 mod flow;
@@ -22,11 +23,13 @@ mod flow_upkeep;
 pub mod postgres;
 mod sql;
 pub mod sqlite;
+mod suspects;
 mod sync;
 mod sync_operations;
 mod transaction;
 mod types;
 
+pub use control::{Blocked, Control, GATES_MAX, Gate, Gather, GatherKind, Pace, Pause, Singleton, SingletonMode};
 pub use error::StoreError;
 pub use extension::{Extension, ExtensionMigration};
 pub use flow::*;
@@ -34,6 +37,7 @@ pub use flow_orders::*;
 pub use flow_runs::*;
 pub use flow_upkeep::{FlowRetention, ParkedRun};
 pub use sql::{FromSqlValue, SQL_ROWS_MAX, SqlError, SqlRequests, SqlRow, SqlSession, SqlValue, sql_session};
+pub use suspects::Suspects;
 pub use sync::*;
 pub use transaction::{Transaction, Work};
 pub use types::*;

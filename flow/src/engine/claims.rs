@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use billhook_core::{Clock, failpoint};
-use billhook_store::{FlowClaim, Store, StoreError, WaitMatcher};
+use billhook_store::{FlowClaim, Store, StoreError, Suspects, WaitMatcher};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
@@ -12,6 +12,7 @@ use super::EngineOptions;
 use super::held::Held;
 use super::route::Matcher;
 use super::worker::{CRASHES_IN_COMPANY, SUSPECTS_MAX, Workers};
+use crate::lanes::Lanes;
 
 /// Runs claimed in one statement: enough to share its commit, few enough to leave some to other nodes.
 const CLAIM_MAX: usize = 256;
@@ -25,12 +26,24 @@ const PAUSES_READ: Duration = Duration::from_millis(500);
 /// Signs of life within one lease.
 const BEATS: i32 = 3;
 
+/// Seconds between two looks at gates. Whoever leaves one opens it in the same commit; this is for what nobody left.
+const SWEEP_SECONDS: i64 = 5;
+
+/// When gates are looked at next, and behind which one.
+struct Sweep {
+    at: Timestamp,
+    after: String,
+}
+
 pub(super) struct Claims {
     pub(super) options: EngineOptions,
     pub(super) functions: Vec<String>,
     /// Of these, those that nobody has paused, as last read.
     pub(super) active: Vec<String>,
     pub(super) paused_read: Option<Instant>,
+    /// Gates of the functions, with their places.
+    pub(super) places: Vec<(String, u32)>,
+    pub(super) lanes: Arc<Lanes>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) workers: Workers,
@@ -56,6 +69,7 @@ impl Claims {
 
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut renewed_at = self.clock.now();
+        let mut sweep = Sweep { at: self.clock.now(), after: String::new() };
         loop {
             // One look at the clock for both: after a jump in between this process would claim what it holds itself.
             let now = self.clock.now();
@@ -72,6 +86,9 @@ impl Claims {
                 continue;
             }
             self.refresh().await;
+            if !self.places.is_empty() && now >= sweep.at {
+                self.sweep(&mut sweep).await;
+            }
             let pause = match self.claim(now).await {
                 Ok(pause) => pause,
                 Err(error) => {
@@ -109,9 +126,12 @@ impl Claims {
             lease_until,
             limit: room,
             over: Matcher.memo(None),
-            suspect_from: CRASHES_IN_COMPANY,
-            few: if alone == 0 { SUSPECTS_MAX.saturating_sub(few) } else { 0 },
-            alone: usize::from(few + alone == 0),
+            suspects: Suspects {
+                from: CRASHES_IN_COMPANY,
+                few: if alone == 0 { SUSPECTS_MAX.saturating_sub(few) } else { 0 },
+                alone: usize::from(few + alone == 0),
+            },
+            places: self.places.clone(),
         };
         let runs = self.store.claim_flow_runs(claim).await?;
         let claimed = runs.len();
@@ -119,6 +139,7 @@ impl Claims {
             failpoint::hit("after_claim");
         }
         for run in runs {
+            run.rank.into_iter().for_each(|rank| self.lanes.claimed(rank));
             if run.crashes >= CRASHES_IN_COMPANY {
                 self.held.add_suspect(run.id.clone(), run.token, run.crashes > CRASHES_IN_COMPANY);
             } else {
@@ -134,6 +155,16 @@ impl Claims {
         // A millisecond at least: what is due and was not claimed is held, or nobody here knows its function.
         let rest_ms = u64::try_from(rest.as_millis()).unwrap_or_default().clamp(1, LOOK_MS);
         Ok(Duration::from_millis(if rest.is_positive() { rest_ms } else { LOOK_MS }))
+    }
+
+    /// Lets runs go on that a process left at a gate when it died, or that a raised limit has places for.
+    async fn sweep(&self, sweep: &mut Sweep) {
+        match self.store.open_flow_gates(&self.places, &sweep.after, self.clock.now()).await {
+            Ok(last) => sweep.after = last.unwrap_or_default(),
+            Err(error) => tracing::warn!(%error, "gates could not be looked at; trying again"),
+        }
+        let pause = SignedDuration::from_secs(SWEEP_SECONDS);
+        sweep.at = self.clock.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
     }
 
     async fn renew(&self, now: Timestamp) {

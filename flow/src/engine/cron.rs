@@ -53,7 +53,9 @@ impl<App: Send + Sync + 'static> Crons<App> {
         let Some(to) = cron.schedule.next_after(last).filter(|next| *next <= now) else { return Ok(()) };
         let due = cron.schedule.due(last, now, cron.missed);
         let to = due.last().copied().unwrap_or(now).max(to);
-        let publications = due.iter().map(|at| route::addressed(function, &event(function, cron, *at), now)).collect();
+        let lanes = self.0.functions.lanes();
+        let started = |at: &Timestamp| route::addressed(function, lanes, &event(function, cron, *at), now);
+        let publications = due.iter().map(started).collect();
         let (function, schedule) = (function.id().to_owned(), cron.schedule.source().to_owned());
         if self.0.store.transact(Come { function, schedule, last, to, publications, now }).await? {
             self.0.wake.notify_one();

@@ -138,7 +138,8 @@ impl Engine {
         let (wake, held) = (Arc::new(Notify::new()), Arc::new(Held::default()));
         let stop = watch::Sender::new(false);
         let (committer, committing) = Committer::start(store.clone(), Arc::clone(&clock));
-        let (names, functions) = (functions.ids(), Arc::new(functions));
+        let (names, places, lanes) = (functions.ids(), functions.places(), Arc::clone(functions.lanes()));
+        let functions = Arc::new(functions);
         let bench = Bench {
             functions: Arc::clone(&functions),
             ids: names.clone().into(),
@@ -161,6 +162,8 @@ impl Engine {
             functions: names,
             active: Vec::new(),
             paused_read: None,
+            places,
+            lanes,
             store: store.clone(),
             clock: Arc::clone(&clock),
             held: Arc::clone(&held),

@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::exchange::Memo;
 use crate::expression::{Expression, Scope, at_path};
 use crate::function::Function;
+use crate::lanes::Lanes;
 use crate::names::SIGNAL;
 use crate::registry::Functions;
 
@@ -54,10 +55,10 @@ pub(super) fn shown(event: &FlowEvent) -> Value {
 }
 
 /// An event of Billhook's own about one function: it starts that one and no other.
-pub(super) fn addressed<App>(function: &Function<App>, event: &Event, now: Timestamp) -> Publication {
+pub(super) fn addressed<App>(function: &Function<App>, lanes: &Lanes, event: &Event, now: Timestamp) -> Publication {
     let event = stored(event, Source::Own);
     let (names, shown) = (vec![event.name.clone()], shown(&event));
-    let runs = vec![run(function, &event, &shown, now)];
+    let runs = vec![run(function, lanes, &event, &shown, now)];
     Publication { event, names, keep: Keep::Always, runs }
 }
 
@@ -113,10 +114,10 @@ fn runs<App>(functions: &Functions<App>, event: &FlowEvent, names: &[String], no
     let shown = shown(event);
     let scope = Scope { event: &shown, other: None, now };
     let meant = started.filter(|function| function.wants(names, &scope));
-    meant.map(|function| run(function, event, &shown, now)).collect()
+    meant.map(|function| run(function, functions.lanes(), event, &shown, now)).collect()
 }
 
-fn run<App>(function: &Function<App>, event: &FlowEvent, shown: &Value, now: Timestamp) -> NewFlowRun {
+fn run<App>(function: &Function<App>, lanes: &Lanes, event: &FlowEvent, shown: &Value, now: Timestamp) -> NewFlowRun {
     let id = ulid(now);
     let scope = Scope { event: shown, other: None, now };
     let once = function.once().and_then(|expression| expression.key(&scope));
@@ -126,8 +127,9 @@ fn run<App>(function: &Function<App>, event: &FlowEvent, shown: &Value, now: Tim
     });
     let cancels = cancels.collect();
     let (start_by, end_by) = function.deadlines(now);
+    let control = function.controls.control(function.id(), &scope, lanes);
     let (function, dedupe_key) = (function.id().to_owned(), once.unwrap_or_else(|| event.key.clone()));
-    NewFlowRun { id, function, dedupe_key, due_at: now, start_by, end_by, cancels }
+    NewFlowRun { id, function, dedupe_key, due_at: now, start_by, end_by, cancels, control }
 }
 
 /// A wait of a run that `trigger` started, with what an index can look up.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use billhook_core::run::{RunInput, RunState};
 use billhook_core::step::StepKey;
 use billhook_core::{Clock, failpoint};
-use billhook_store::{ClaimedRun, FlowWait, Publication, RunCommit, RunNext, StepRecord, Store, StoreError, WaitKind};
+use billhook_store::{
+    ClaimedRun, FlowEvent, FlowWait, Publication, RunCommit, RunNext, StepRecord, Store, StoreError, WaitKind,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
@@ -167,9 +169,9 @@ async fn turn<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: Claim
         return Some(parked(failures, message));
     }
     match claimed.read() {
-        Ok((event, memos)) => {
+        Ok((events, memos)) => {
             let turn = Turn { bench: &bench, function, claimed: &claimed };
-            turn.run(event, memos).await.unwrap_or_else(|error| Some(rest(&bench, failures, &error)))
+            turn.run(events, memos).await.unwrap_or_else(|error| Some(rest(&bench, failures, &error)))
         }
         Err(message) => Some(parked(failures, message)),
     }
@@ -183,9 +185,9 @@ enum Enriched {
     Now(Value),
 }
 
-/// Where the completed data of the event is recorded. No step has this key: ids of steps do not begin with a space.
-fn enriched_key() -> StepKey {
-    StepKey::new(" event", 1)
+/// Where the completed data of the run's nth event is recorded. No step has this key: ids of steps do not begin with a space.
+fn enriched_key(number: u32) -> StepKey {
+    StepKey::new(" event", number)
 }
 
 struct Turn<'a, App> {
@@ -195,7 +197,7 @@ struct Turn<'a, App> {
 }
 
 impl<App: Send + Sync + 'static> Turn<'_, App> {
-    async fn run(&self, mut event: Event, memos: Memos) -> Result<Option<RunNext>, StoreError> {
+    async fn run(&self, mut events: Vec<Event>, memos: Memos) -> Result<Option<RunNext>, StoreError> {
         let Self { bench, function, claimed } = self;
         if claimed.is_first && !function.cancels().is_empty() {
             let names = function.cancels().iter().map(|cancel| cancel.event.as_str());
@@ -204,19 +206,27 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
             }
         }
         let journal = Arc::new(Recorder::new(Arc::clone(bench), claimed));
-        match self.enriched(&event, &memos).await {
-            Ok(Some(Enriched::Before(data))) => event.data = data,
-            Ok(Some(Enriched::Now(data))) => {
-                journal.keep(record(&enriched_key(), &Memo::Done(data.clone())));
-                event.data = data;
+        for (event, number) in events.iter_mut().zip(1..) {
+            let key = enriched_key(number);
+            match self.enriched(event, &key, &memos).await {
+                Ok(Some(Enriched::Before(data))) => event.data = data,
+                Ok(Some(Enriched::Now(data))) => {
+                    journal.keep(record(&key, &Memo::Done(data.clone())));
+                    event.data = data;
+                }
+                Ok(None) => {}
+                Err(error) => return Ok(Some(rest(bench, claimed.failures, &error))),
             }
-            Ok(None) => {}
-            Err(error) => return Ok(Some(rest(bench, claimed.failures, &error))),
         }
+        let batch = if claimed.batch.is_empty() { Vec::new() } else { events.clone() };
+        let Some(event) = events.into_iter().next() else {
+            return Ok(Some(parked(claimed.failures, "no event of it is there".to_owned())));
+        };
         let memos = Arc::new(memos);
         let request = Request {
             run: claimed.id.clone(),
             event,
+            batch,
             memos: Arc::clone(&memos),
             failures: claimed.failures,
             clock: Arc::clone(&bench.clock),
@@ -232,9 +242,9 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         Ok(said(outcome, claimed.failures))
     }
 
-    /// The completed data of the run's event: as it was recorded, or new.
-    async fn enriched(&self, event: &Event, memos: &Memos) -> Result<Option<Enriched>, EnrichError> {
-        if let Some(Memo::Done(data)) = memos.get(&enriched_key()) {
+    /// The completed data of an event of the run: as it was recorded, or new.
+    async fn enriched(&self, event: &Event, key: &StepKey, memos: &Memos) -> Result<Option<Enriched>, EnrichError> {
+        if let Some(Memo::Done(data)) = memos.get(key) {
             return Ok(Some(Enriched::Before(data.clone())));
         }
         match &self.bench.enrich {
@@ -291,8 +301,13 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         let Invocation { run, function, data } = invocation;
         let event = Event::new(run.clone(), INVOKED, data.clone(), now);
         let function = self.bench.functions.get(function)?;
-        let mut publication = route::addressed(function, &event, now);
-        publication.runs.iter_mut().for_each(|started| started.id.clone_from(run));
+        let mut publication = route::addressed(function, self.bench.functions.lanes(), &event, now);
+        for started in &mut publication.runs {
+            started.id.clone_from(run);
+            started.cancels.iter_mut().for_each(|wait| wait.run.clone_from(run));
+            // Somebody waits for the end of this very run: it joins no other one.
+            started.control.gather = None;
+        }
         Some(publication)
     }
 
@@ -322,19 +337,22 @@ type Memos = HashMap<StepKey, Memo>;
 
 /// A claimed run, readable; what is not parks it.
 trait Read {
-    fn read(&self) -> Result<(Event, Memos), String>;
+    fn read(&self) -> Result<(Vec<Event>, Memos), String>;
 }
 
 impl Read for ClaimedRun {
-    fn read(&self) -> Result<(Event, Memos), String> {
-        let data =
-            serde_json::from_str(&self.event.data).map_err(|error| format!("the event cannot be read: {error}"))?;
-        let event = Event { id: self.event.id.clone(), name: self.event.name.clone(), data, ts: self.event.ts };
+    fn read(&self) -> Result<(Vec<Event>, Memos), String> {
+        let event = |event: &FlowEvent| match serde_json::from_str(&event.data) {
+            Ok(data) => Ok(Event { id: event.id.clone(), name: event.name.clone(), data, ts: event.ts }),
+            Err(error) => Err(format!("the event {} cannot be read: {error}", event.id)),
+        };
+        let events = if self.batch.is_empty() { std::slice::from_ref(&self.event) } else { &self.batch };
+        let events = events.iter().map(event).collect::<Result<Vec<Event>, String>>()?;
         let memo = |(key, text): &(StepKey, String)| match serde_json::from_str(text) {
             Ok(memo) => Ok((key.clone(), memo)),
             Err(error) => Err(format!("what is recorded for {key} cannot be read: {error}")),
         };
-        Ok((event, self.memos.iter().map(memo).collect::<Result<Memos, String>>()?))
+        Ok((events, self.memos.iter().map(memo).collect::<Result<Memos, String>>()?))
     }
 }
 
@@ -389,7 +407,7 @@ struct Recorder<App> {
     /// Workers died with the run before; the first record says that it got further.
     has_crashed: AtomicBool,
     /// What is recorded together with whatever comes first.
-    kept: Mutex<Option<StepRecord>>,
+    kept: Mutex<Vec<StepRecord>>,
 }
 
 impl<App> Recorder<App> {
@@ -399,12 +417,12 @@ impl<App> Recorder<App> {
     }
 
     fn keep(&self, record: StepRecord) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
 
     fn commit(&self) -> RunCommit {
         let got_on = self.has_crashed.swap(false, Ordering::Relaxed);
-        let records = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().collect();
+        let records = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         RunCommit { records, got_on, ..RunCommit::new(self.run.clone(), self.token) }
     }
 }

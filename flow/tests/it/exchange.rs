@@ -41,6 +41,7 @@ async fn execute(
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let memos: HashMap<StepKey, Memo> = memos.iter().map(|(id, memo)| (StepKey::new(*id, 1), memo.clone())).collect();
     let request = Request {
+        batch: Vec::new(),
         run: "01M7WSG4S1000G40R40M30E20A".to_owned(),
         event: Event::new("evt_1", "app/test", json!({}), now),
         memos: Arc::new(memos),

@@ -5,6 +5,7 @@
     reason = "tests fail by panicking, and steps here only note that they ran"
 )]
 
+mod control;
 mod database;
 mod engine;
 mod exchange;

@@ -11,8 +11,8 @@ use billhook_core::step::StepKey;
 use billhook_mirror::route::{AppliedEvent, Router};
 use billhook_mirror::{Applier, ApplierOptions};
 use billhook_store::{
-    Delivery, FlowClaim, FlowEvent, FlowWait, Keep, NewFlowRun, Publication, RunCommit, RunNext, StepRecord,
-    StoredWait, WaitKind, WaitMatcher,
+    Control, Delivery, FlowClaim, FlowEvent, FlowWait, Keep, NewFlowRun, Publication, RunCommit, RunNext, StepRecord,
+    StoredWait, Suspects, WaitKind, WaitMatcher,
 };
 use billhook_testkit::wait;
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ impl Router for One {
             start_by: None,
             end_by: None,
             cancels: Vec::new(),
+            control: Control::default(),
         };
         let starts = !event.event_type.ends_with("deleted");
         starts.then(|| Publication { runs: vec![run], ..self.shown(event) })
@@ -151,8 +152,16 @@ fn an_event_that_starts_nothing_ends_the_wait_of_a_run_in_the_same_transaction()
         let now = jiff::Timestamp::from_second(T + 10).unwrap();
         let later = jiff::Timestamp::from_second(T + 100_000).unwrap();
         let (holder, functions, over) = ("a".to_owned(), vec!["f".to_owned()], "nothing".to_owned());
-        let (suspect_from, few, alone) = (1, 1, 1);
-        let claim = FlowClaim { holder, functions, now, lease_until: later, limit: 1, over, suspect_from, few, alone };
+        let claim = FlowClaim {
+            holder,
+            functions,
+            now,
+            lease_until: later,
+            limit: 1,
+            over,
+            suspects: Suspects::NONE,
+            places: Vec::new(),
+        };
         let run = mirror.store.claim_flow_runs(claim).await.unwrap().remove(0);
         let (name, key) = ("stripe/product.deleted".to_owned(), StepKey::new("gone", 1));
         let (path, value, expression) = Default::default();

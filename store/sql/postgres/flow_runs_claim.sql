@@ -1,38 +1,41 @@
--- Hot: by the index of due runs. Nobody waits here for anybody: what another node is claiming is passed over. Of runs with which
--- workers died some are taken, up to place 0. The others are put off in the same statement, so that they are held by nobody who may die.
-WITH due AS (
-    SELECT id, due_at, state, started_at, CASE state WHEN 'running' THEN crashes + 1 ELSE crashes END AS crashes
+-- Hot: by two indexes, one of what is ready and one of timers. Nobody waits here for anybody: what another node is claiming is passed over.
+-- Runs with which $6 or more workers died are shown and not claimed.
+WITH ready AS (
+    SELECT id, state, started_at, rank, crashes, NULL::timestamptz AS due_at FROM billhook.flow_runs
+    WHERE rank IS NOT NULL AND blocked_on IS NULL AND function = ANY($5)
+    ORDER BY rank, id
+    LIMIT $4
+    FOR NO KEY UPDATE SKIP LOCKED
+), timers AS (
+    SELECT id, state, started_at, rank, CASE state WHEN 'running' THEN crashes + 1 ELSE crashes END AS crashes, due_at
     FROM billhook.flow_runs
-    WHERE due_at <= $2 AND function = ANY($5)
+    WHERE rank IS NULL AND due_at <= $2 AND function = ANY($5)
     ORDER BY due_at, id
     LIMIT $4
     FOR NO KEY UPDATE SKIP LOCKED
 ), chosen AS (
-    SELECT *, CASE
-        WHEN crashes < $6 THEN 0
-        ELSE row_number() OVER (PARTITION BY sign(crashes - $6) ORDER BY due_at, id) - CASE
-            WHEN crashes = $6 THEN $7::bigint
-            -- Whoever is to be executed as the only suspect waits for those of which there may be a few.
-            WHEN count(*) FILTER (WHERE crashes = $6) OVER () > 0 THEN $10::bigint
-            ELSE $8::bigint
-        END
-    END AS place
-    FROM due
+    -- One of each in turn, so that neither many new runs nor many old ones keep the other kind waiting.
+    SELECT id, state, started_at, rank, crashes, 2 * row_number() OVER (ORDER BY due_at, id) AS turn FROM timers
+    UNION ALL
+    SELECT id, state, started_at, rank, crashes, 2 * row_number() OVER (ORDER BY rank, id) + 1 FROM ready
+    ORDER BY turn
+    LIMIT $4
 ), claimed AS (
     UPDATE billhook.flow_runs AS run SET
-        token = run.token + 1, crashes = chosen.crashes, is_nudged = false, started_at = coalesce(run.started_at, $2),
-        holder = CASE WHEN chosen.place <= 0 THEN $1 END,
-        state = CASE WHEN chosen.place <= 0 THEN 'running' ELSE 'queued' END,
-        due_at = CASE WHEN chosen.place <= 0 THEN $3 ELSE $2 + chosen.place * $9::bigint * interval '1 millisecond' END,
-        expires_at = CASE WHEN run.started_at IS NULL THEN run.end_by ELSE run.expires_at END
-    FROM chosen WHERE run.id = chosen.id
+        token = run.token + 1, holder = $1, state = 'running', due_at = $3, started_at = coalesce(run.started_at, $2),
+        crashes = chosen.crashes, is_nudged = false, rank = NULL,
+        expires_at = CASE WHEN run.started_at IS NULL THEN run.end_by ELSE run.expires_at END, slot = NULL, pause = NULL
+    FROM chosen WHERE run.id = chosen.id AND chosen.crashes < $6
     RETURNING
-        run.id, run.function, run.event_key, run.token, run.failures, run.crashes, run.created_at, chosen.due_at AS waiting_since,
-        chosen.started_at IS NULL AS is_first, chosen.state = 'waiting' AS has_waited, chosen.place
+        run.id, run.function, run.event_key, run.token, run.failures, run.crashes, run.created_at,
+        chosen.started_at IS NULL AS is_first, chosen.state = 'waiting' AS has_waited, chosen.rank, run.events_max > 1 AS is_batch
 )
 SELECT
-    claimed.id, claimed.function, claimed.token, claimed.failures, claimed.crashes, claimed.is_first, claimed.created_at,
-    event.key, event.id, event.name, event.data, event.ts, claimed.has_waited
-FROM claimed JOIN billhook.flow_events AS event ON event.key = claimed.event_key
-WHERE claimed.place <= 0
-ORDER BY claimed.waiting_since, claimed.id
+    chosen.id, claimed.function, claimed.token, claimed.failures, claimed.crashes, claimed.is_first, claimed.created_at,
+    event.key, event.id, event.name, event.data, event.ts, claimed.has_waited, claimed.rank, claimed.is_batch,
+    claimed.id IS NULL AS is_suspect
+FROM chosen
+LEFT JOIN claimed ON claimed.id = chosen.id
+LEFT JOIN billhook.flow_events AS event ON event.key = claimed.event_key
+WHERE claimed.id IS NULL OR event.key IS NOT NULL
+ORDER BY chosen.turn

@@ -6,5 +6,7 @@ WITH old AS (
     DELETE FROM billhook.flow_steps WHERE run IN (SELECT id FROM old)
 ), waits AS (
     DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM old)
+), joined AS (
+    DELETE FROM billhook.flow_run_events WHERE run IN (SELECT id FROM old)
 )
 DELETE FROM billhook.flow_runs WHERE id IN (SELECT id FROM old)

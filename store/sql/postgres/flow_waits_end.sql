@@ -18,6 +18,10 @@ WITH given AS (
 UPDATE billhook.flow_runs AS run SET
     state = CASE run.state WHEN 'waiting' THEN 'queued' ELSE run.state END,
     due_at = CASE run.state WHEN 'waiting' THEN $6 ELSE run.due_at END,
-    is_nudged = run.state = 'running'
+    is_nudged = run.state = 'running',
+    -- What stood at a gate for the end of its time comes to it anew.
+    rank = CASE run.state WHEN 'waiting' THEN NULL ELSE run.rank END,
+    blocked_on = CASE run.state WHEN 'waiting' THEN NULL ELSE run.blocked_on END,
+    blocked_places = CASE run.state WHEN 'waiting' THEN NULL ELSE run.blocked_places END
 WHERE run.id IN (SELECT run FROM recorded) AND run.state IN ('waiting', 'running', 'queued')
 RETURNING run.id

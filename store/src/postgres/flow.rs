@@ -8,14 +8,15 @@ use billhook_core::step::StepKey;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
+use super::control::{self, Freed};
 use super::encode::Array;
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, limit, publish, statements};
-use crate::flow::{CommitPassed, LOOKBACK_MAX, PUT_OFF_STEP_MS, SEQUENCE_SLACK, event_names};
+use crate::flow::{CLAIM_ROUNDS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK, event_names};
 use crate::{
-    ClaimedRun, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord, StoreError,
-    WaitMatcher,
+    Blocked, ClaimedRun, FlowClaim, FlowEvent, FlowRun, Lookback, Pause, Publication, RunCommit, RunNext, Seen,
+    StepRecord, StoreError, WaitMatcher,
 };
 
 impl PostgresStore {
@@ -24,31 +25,78 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
-        let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, over, suspect_from, few, alone } =
-            claim;
-        let (limit_runs, suspect_from) = (limit(limit_runs), small(suspect_from));
-        let (few, alone) = (FlowClaim::places(few), FlowClaim::places(alone));
-        let (step, none) = (PUT_OFF_STEP_MS, FlowClaim::places(0));
-        let parameters: Parameters<'_> =
-            &[&holder, &now, &lease_until, &limit_runs, &functions, &suspect_from, &few, &alone, &step, &none];
-        let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
+        let rows = self.claim_rows(&claim).await?;
+        let FlowClaim { now, over, .. } = claim;
         let mut runs = rows.iter().map(claimed).collect::<Result<Vec<ClaimedRun>, StoreError>>()?;
         let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
         if ids.is_empty() {
             return Ok(runs);
         }
+        let mut batches = HashMap::new();
         let has_waited = |row: &Row| column::<bool>(row, 12);
         if rows.iter().map(has_waited).collect::<Result<Vec<bool>, StoreError>>()?.contains(&true) {
             let parameters: Parameters<'_> = &[&ids, &now, &over];
             self.execute(Patience::Answer, "ending waits", statements::FLOW_WAITS_OVER, parameters).await?;
+        }
+        let is_batch = |row: &Row| column::<bool>(row, 14);
+        if rows.iter().map(is_batch).collect::<Result<Vec<bool>, StoreError>>()?.contains(&true) {
+            let mut events: HashMap<String, Vec<FlowEvent>> = HashMap::new();
+            let operation = "reading batches";
+            for row in self.query(Patience::Answer, operation, statements::FLOW_RUN_EVENTS_READ, &[&ids]).await? {
+                events.entry(column(&row, 0)?).or_default().push(event_at(&row, 1)?);
+            }
+            batches = events;
         }
         // Nobody else changes what is recorded of runs that are held; what comes for them is read at the next claim.
         let mut memos: HashMap<String, Vec<(StepKey, String)>> = HashMap::new();
         for row in self.query(Patience::Answer, "reading steps", statements::FLOW_STEPS_READ, &[&ids]).await? {
             memos.entry(column(&row, 0)?).or_default().push(memo(&row)?);
         }
-        runs.iter_mut().for_each(|run| run.memos = memos.remove(&run.id).unwrap_or_default());
+        for run in &mut runs {
+            run.memos = memos.remove(&run.id).unwrap_or_default();
+            run.batch = batches.remove(&run.id).unwrap_or_default();
+        }
         Ok(runs)
+    }
+
+    async fn claim_rows(&self, claim: &FlowClaim) -> Result<Vec<Row>, StoreError> {
+        if !claim.places.is_empty() {
+            return self.claim_with_care(claim, Vec::new()).await;
+        }
+        let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, suspects, .. } = claim;
+        let parameters: Parameters<'_> =
+            &[holder, now, lease_until, &limit(*limit_runs), functions, &small(suspects.from)];
+        let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
+        let (mut claimed, mut has_suspects) = (Vec::with_capacity(rows.len()), false);
+        for row in rows {
+            if column(&row, 15)? { has_suspects = true } else { claimed.push(row) }
+        }
+        if has_suspects { self.claim_with_care(claim, claimed).await } else { Ok(claimed) }
+    }
+
+    /// Claims when some function has a limit or workers died with some run; `rows` are claimed already. What finds no place is out of the
+    /// way afterwards, so that another look finds what does.
+    async fn claim_with_care(&self, claim: &FlowClaim, mut rows: Vec<Row>) -> Result<Vec<Row>, StoreError> {
+        let mut suspects = claim.suspects;
+        for _ in 0..CLAIM_ROUNDS {
+            let mut transaction = PostgresTransaction::begin(&self.shared).await?;
+            let room = claim.limit.saturating_sub(rows.len());
+            match control::claim(&mut transaction, claim, &mut suspects, room).await {
+                Ok((claimed, has_more)) => {
+                    transaction.commit().await?;
+                    rows.extend(claimed);
+                    if !has_more || rows.len() >= claim.limit {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    transaction.roll_back().await;
+                    // What is claimed already has to be executed.
+                    return if rows.is_empty() { Err(error) } else { Ok(rows) };
+                }
+            }
+        }
+        Ok(rows)
     }
 
     /// See [`crate::Store::commit_flow_runs`].
@@ -62,17 +110,11 @@ impl PostgresStore {
         now: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
-        match commit(&mut transaction, &commits, &*matcher, now).await {
-            Ok(written) => {
-                CommitPassed::of(&commits).hit("before_record_commit", "before_end_commit");
-                transaction.commit().await?;
-                Ok(written)
-            }
-            Err(error) => {
-                transaction.roll_back().await;
-                Err(error)
-            }
+        let outcome = commit(&mut transaction, &commits, &*matcher, now).await;
+        if outcome.is_ok() {
+            CommitPassed::of(&commits).hit("before_record_commit", "before_end_commit");
         }
+        transaction.settle(outcome).await
     }
 
     /// See [`crate::Store::release_flow_runs`].
@@ -80,11 +122,9 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn release_flow_runs(&self, runs: &[(String, i64)], now: Timestamp) -> Result<(), StoreError> {
-        let ids = Array::text(runs.iter().map(|(id, _)| Some(id.as_str())));
-        let tokens = Array::bigint(runs.iter().map(|(_, token)| Some(*token)));
-        let parameters: Parameters<'_> = &[&ids, &tokens, &now];
-        self.execute(Patience::Answer, "giving runs back", statements::FLOW_RUNS_RELEASE, parameters).await?;
-        Ok(())
+        let mut transaction = PostgresTransaction::begin(&self.shared).await?;
+        let outcome = release(&mut transaction, runs, now).await;
+        transaction.settle(outcome).await
     }
 
     /// See [`crate::Store::flow_lookback`].
@@ -211,15 +251,31 @@ pub(super) async fn commit(
     let mine: Vec<&RunCommit> = commits.iter().filter(|one| is_written(one)).collect();
     publish::register(transaction, &mine.iter().flat_map(|one| &one.waits).collect::<Vec<_>>()).await?;
     let publications: Vec<Publication> = mine.iter().flat_map(|one| one.publications.iter().cloned()).collect();
+    let mut freed = Freed::default();
     if !publications.is_empty() {
-        publish::publish(transaction, &publications, &paths, matcher, now).await?;
+        publish::publish(transaction, &publications, &paths, matcher, &mut freed, now).await?;
     }
     let got_on: Vec<&str> = mine.iter().filter(|one| one.got_on).map(|one| one.run.as_str()).collect();
     if !got_on.is_empty() {
         transaction.execute("noting that runs got on", statements::FLOW_RUNS_GOT_ON, &[&got_on]).await?;
     }
-    advance(transaction, &next, now).await?;
+    advance(transaction, &next, &mut freed, now).await?;
+    freed.open(transaction, now).await?;
     Ok(commits.iter().map(is_written).collect())
+}
+
+async fn release(
+    transaction: &mut PostgresTransaction,
+    runs: &[(String, i64)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let ids = Array::text(runs.iter().map(|(id, _)| Some(id.as_str())));
+    let tokens = Array::bigint(runs.iter().map(|(_, token)| Some(*token)));
+    let parameters: Parameters<'_> = &[&ids, &tokens, &now];
+    let rows = transaction.query("giving runs back", statements::FLOW_RUNS_RELEASE, parameters).await?;
+    let mut freed = Freed::default();
+    rows.iter().try_for_each(|row| freed.add(row, 0))?;
+    freed.open(transaction, now).await
 }
 
 async fn record(
@@ -243,6 +299,7 @@ async fn record(
 async fn advance(
     transaction: &mut PostgresTransaction,
     next: &BTreeMap<&str, &RunNext>,
+    freed: &mut Freed,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     if next.is_empty() {
@@ -255,7 +312,8 @@ async fn advance(
     let results = Array::text(next.values().map(|next| next.result.as_deref()));
     let messages = Array::text(next.values().map(|next| next.message.as_deref()));
     let parameters: Parameters<'_> = &[&runs, &states, &due, &failures, &results, &messages, &now];
-    transaction.execute("moving runs on", statements::FLOW_RUNS_NEXT, parameters).await?;
+    let rows = transaction.query("moving runs on", statements::FLOW_RUNS_NEXT, parameters).await?;
+    rows.iter().try_for_each(|row| freed.add(row, 0))?;
     let over: Vec<&str> = next.iter().filter(|(_, next)| next.state.is_over()).map(|(run, _)| *run).collect();
     if !over.is_empty() {
         let failed: Vec<&str> =
@@ -295,6 +353,8 @@ fn claimed(row: &Row) -> Result<ClaimedRun, StoreError> {
         created_at: column(row, 6)?,
         event: event_at(row, 7)?,
         memos: Vec::new(),
+        rank: column(row, 13)?,
+        batch: Vec::new(),
     })
 }
 
@@ -316,5 +376,16 @@ fn run(row: &Row) -> Result<FlowRun, StoreError> {
         ended_at: column(row, 8)?,
         result: column(row, 9)?,
         message: column(row, 10)?,
+        blocked: blocked(row)?,
+        pause: column::<Option<String>>(row, 14)?.as_deref().and_then(Pause::from_name),
+        events: (unsigned(column(row, 15)?), unsigned(column(row, 16)?)),
     })
+}
+
+fn blocked(row: &Row) -> Result<Option<Blocked>, StoreError> {
+    let Some(gate) = column::<Option<String>>(row, 11)? else { return Ok(None) };
+    let taken: i64 = column(row, 12)?;
+    let places: Option<i32> = column(row, 13)?;
+    let taken = u32::try_from(taken).unwrap_or(u32::MAX);
+    Ok(Some(Blocked { gate, taken, places: places.map(unsigned).unwrap_or_default() }))
 }

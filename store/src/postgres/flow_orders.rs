@@ -4,13 +4,15 @@ use billhook_core::run::RunState;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
+use super::control::Freed;
 use super::flow_runs::{event, state};
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, count, limit, publish, statements, whole};
+use crate::control::singleton_lock;
 use crate::flow::NothingSent;
 use crate::flow_orders::{RunOrder, cancellable, may_be_rerun, storable};
-use crate::{Cancellation, CancellationSummary, PausedFunction, Redelivery, StoreError, Verdict};
+use crate::{Cancellation, CancellationSummary, EventName, PausedFunction, Redelivery, StoreError, Verdict};
 
 impl PostgresStore {
     /// Changes a run as a person wants it.
@@ -25,7 +27,7 @@ impl PostgresStore {
     ) -> Result<Verdict, StoreError> {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
         let outcome = order_run(&mut transaction, id, order, now).await;
-        settle(transaction, outcome).await
+        transaction.settle(outcome).await
     }
 
     /// See [`crate::Store::rerun_flow_run`].
@@ -35,7 +37,7 @@ impl PostgresStore {
     pub async fn rerun_flow_run(&self, id: &str, new_id: &str, now: Timestamp) -> Result<Verdict, StoreError> {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
         let outcome = rerun(&mut transaction, id, new_id, now).await;
-        settle(transaction, outcome).await
+        transaction.settle(outcome).await
     }
 
     /// See [`crate::Store::cancellable_flow_runs`].
@@ -62,7 +64,7 @@ impl PostgresStore {
     ) -> Result<u64, StoreError> {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
         let outcome = cancel_many(&mut transaction, cancellation, limit_runs, now).await;
-        settle(transaction, outcome).await
+        transaction.settle(outcome).await
     }
 
     /// See [`crate::Store::flow_cancellations`].
@@ -92,7 +94,7 @@ impl PostgresStore {
     ) -> Result<Option<Vec<bool>>, StoreError> {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
         let outcome = redeliver(&mut transaction, event_id, runs, now).await;
-        settle(transaction, outcome).await
+        transaction.settle(outcome).await
     }
 
     /// See [`crate::Store::pause_function`].
@@ -125,16 +127,6 @@ impl PostgresStore {
     }
 }
 
-async fn settle<T>(transaction: PostgresTransaction, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
-    match outcome {
-        Ok(value) => transaction.commit().await.map(|()| value),
-        Err(error) => {
-            transaction.roll_back().await;
-            Err(error)
-        }
-    }
-}
-
 /// Locks a run and reads its state and message.
 async fn lock(
     transaction: &mut PostgresTransaction,
@@ -150,8 +142,12 @@ async fn order_run(
     order: RunOrder,
     now: Timestamp,
 ) -> Result<Verdict, StoreError> {
+    let rival = if order.goes_on() { rival(transaction, id).await? } else { None };
     let Some((state, message)) = lock(transaction, id).await? else { return Ok(Verdict::NotFound) };
     let Ok(change) = order.change(state, message.as_deref(), now) else { return Ok(Verdict::Illegal(state)) };
+    if let Some(rival) = rival.filter(|rival| rival != id) {
+        return Ok(Verdict::Occupied(rival));
+    }
     let parameters: Parameters<'_> = &[
         &id,
         &change.state.name(),
@@ -161,14 +157,30 @@ async fn order_run(
         &change.message,
         &change.forgives_failures,
     ];
-    transaction.execute("changing a run", statements::FLOW_RUNS_CHANGE, parameters).await?;
+    let rows = transaction.query("changing a run", statements::FLOW_RUNS_CHANGE, parameters).await?;
+    let mut freed = Freed::default();
+    rows.iter().try_for_each(|row| freed.add(row, 0))?;
     // What calls it off stays for one that goes on.
     let ends = change.due_at.is_none();
     transaction.execute("forgetting waits", statements::FLOW_WAITS_FORGET_CHANGED, &[&id, &ends]).await?;
     if !change.forgets.is_empty() {
         transaction.execute("forgetting steps", statements::FLOW_RUNS_FORGET, &[&id, &change.forgets]).await?;
     }
+    freed.open(transaction, now).await?;
     Ok(Verdict::Done)
+}
+
+/// The run that has not ended and has the singleton key of this one; it may be this one. None is started with the key until the transaction
+/// ends.
+async fn rival(transaction: &mut PostgresTransaction, id: &str) -> Result<Option<String>, StoreError> {
+    let rows = transaction.query("reading a singleton key", statements::FLOW_RUNS_SINGLETON, &[&id]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (function, key): (String, String) = (column(row, 0)?, column(row, 1)?);
+    let lock = EventName { name: singleton_lock(&function, &key), registers: true };
+    publish::attend(transaction, &[lock]).await?;
+    let operation = "looking for a run of the same singleton key";
+    let rows = transaction.query(operation, statements::FLOW_RUNS_RIVAL, &[&id]).await?;
+    rows.first().map(|row| column(row, 0)).transpose()
 }
 
 async fn rerun(
@@ -177,12 +189,17 @@ async fn rerun(
     new_id: &str,
     now: Timestamp,
 ) -> Result<Verdict, StoreError> {
+    let rival = rival(transaction, id).await?;
     let Some((state, _)) = lock(transaction, id).await? else { return Ok(Verdict::NotFound) };
     if !may_be_rerun(state) {
         return Ok(Verdict::Illegal(state));
     }
-    let started = transaction.execute("repeating a run", statements::FLOW_RUNS_RERUN, &[&id, &new_id, &now]).await?;
-    Ok(if started > 0 { Verdict::Done } else { Verdict::NotFound })
+    if let Some(rival) = rival {
+        return Ok(Verdict::Occupied(rival));
+    }
+    let parameters: Parameters<'_> = &[&id, &new_id, &now];
+    let started = transaction.query("repeating a run", statements::FLOW_RUNS_RERUN, parameters).await?;
+    Ok(if started.is_empty() { Verdict::NotFound } else { Verdict::Done })
 }
 
 async fn cancel_many(
@@ -195,11 +212,15 @@ async fn cancel_many(
     let (states, most, reason) = (cancellable(), limit(limit_runs), storable(reason));
     let parameters: Parameters<'_> =
         &[function, &states, created_before, created_after, event_id, &most, &reason, &now];
-    let cancelled = transaction.execute("calling runs off", statements::FLOW_RUNS_CANCEL, parameters).await?;
+    let rows = transaction.query("calling runs off", statements::FLOW_RUNS_CANCEL, parameters).await?;
+    let mut freed = Freed::default();
+    rows.iter().try_for_each(|row| freed.add(row, 0))?;
+    let cancelled = rows.len() as u64;
     let parameters: Parameters<'_> =
         &[id, function, event_id, created_after, created_before, &reason, requested_at, &whole(cancelled)];
     let operation = "noting a cancellation";
     transaction.execute(operation, statements::FLOW_RUNS_CANCELLATION_NOTE, parameters).await?;
+    freed.open(transaction, now).await?;
     Ok(cancelled)
 }
 
@@ -212,7 +233,11 @@ async fn redeliver(
     let rows = transaction.query("reading an event", statements::FLOW_RUNS_EVENT, &[&event_id]).await?;
     let Some(event) = rows.first().map(event).transpose()? else { return Ok(None) };
     let publication = Redelivery::publication(runs, event.event, now);
-    let published = publish::publish(transaction, &[publication], &[], &NothingSent, now).await?;
+    let names: Vec<EventName> = publication.event_names().collect();
+    publish::attend(transaction, &names).await?;
+    let mut freed = Freed::default();
+    let published = publish::publish(transaction, &[publication], &[], &NothingSent, &mut freed, now).await?;
+    freed.open(transaction, now).await?;
     Ok(published.into_iter().next().map(|one| one.started))
 }
 

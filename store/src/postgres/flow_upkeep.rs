@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
+use super::control::Freed;
 use super::flow::event_at;
 use super::session::Patience;
+use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, limit, statements};
 use crate::{FlowRetention, ParkedRun, StoreError};
 
@@ -14,10 +16,9 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn expire_flow_runs(&self, now: Timestamp, limit_runs: usize) -> Result<Vec<String>, StoreError> {
-        let parameters: Parameters<'_> = &[&now, &limit(limit_runs)];
-        let operation = "ending runs whose time is over";
-        let rows = self.query(Patience::Housekeeping, operation, statements::FLOW_RUNS_EXPIRE, parameters).await?;
-        rows.iter().map(|row| column(row, 0)).collect()
+        let mut transaction = PostgresTransaction::begin(&self.shared).await?;
+        let outcome = expire(&mut transaction, now, limit_runs).await;
+        transaction.settle(outcome).await
     }
 
     /// See [`crate::Store::parked_flow_runs`].
@@ -43,9 +44,17 @@ impl PostgresStore {
     pub async fn prune_flow(&self, retention: FlowRetention, limit_rows: usize) -> Result<u64, StoreError> {
         let FlowRetention { runs_before, failed_before, events_before } = retention;
         let parameters: Parameters<'_> = &[&runs_before, &failed_before, &limit(limit_rows)];
-        let runs = self.counted("removing old runs", statements::FLOW_RUNS_PRUNE, parameters).await?;
+        let runs =
+            self.execute(Patience::Housekeeping, "removing old runs", statements::FLOW_RUNS_PRUNE, parameters).await?;
+        let parameters: Parameters<'_> = &[&runs_before, &limit(limit_rows)];
+        let notes = self
+            .execute(Patience::Housekeeping, "removing old notes", statements::FLOW_RUN_EVENTS_PRUNE, parameters)
+            .await?;
         let parameters: Parameters<'_> = &[&events_before, &limit(limit_rows)];
-        Ok(runs + self.counted("removing old events", statements::FLOW_EVENTS_PRUNE, parameters).await?)
+        let events = self
+            .execute(Patience::Housekeeping, "removing old events", statements::FLOW_EVENTS_PRUNE, parameters)
+            .await?;
+        Ok(runs + notes + events)
     }
 
     /// See [`crate::Store::register_flow_cron`].
@@ -63,4 +72,18 @@ impl PostgresStore {
         let rows = self.query(Patience::Answer, operation, statements::FLOW_CRON_REGISTER, parameters).await?;
         rows.first().map_or(Ok(now), |row| column(row, 0))
     }
+}
+
+async fn expire(
+    transaction: &mut PostgresTransaction,
+    now: Timestamp,
+    limit_runs: usize,
+) -> Result<Vec<String>, StoreError> {
+    let parameters: Parameters<'_> = &[&now, &limit(limit_runs)];
+    let operation = "ending runs whose time is over";
+    let rows = transaction.query(operation, statements::FLOW_RUNS_EXPIRE, parameters).await?;
+    let mut freed = Freed::default();
+    rows.iter().try_for_each(|row| freed.add(row, 1))?;
+    freed.open(transaction, now).await?;
+    rows.iter().map(|row| column(row, 0)).collect()
 }

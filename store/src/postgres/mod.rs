@@ -7,6 +7,7 @@
 mod catalogue;
 mod catalogue_plan;
 mod connection;
+mod control;
 mod drift;
 mod encode;
 mod endpoints;

@@ -6,6 +6,7 @@ use billhook_core::step::StepKey;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
+use super::control::{self, Freed};
 use super::encode::Array;
 use super::flow::{event_at, small, unsigned};
 use super::transaction::PostgresTransaction;
@@ -48,12 +49,13 @@ pub(super) async fn take(
     rows.iter().map(|row| column(row, 0)).collect()
 }
 
-/// See [`crate::Transaction::publish`].
+/// See [`crate::Transaction::publish`]. The gates of runs that it calls off go to `freed`.
 pub(super) async fn publish(
     transaction: &mut PostgresTransaction,
     publications: &[Publication],
     paths: &[(String, String)],
     matcher: &dyn WaitMatcher,
+    freed: &mut Freed,
     now: Timestamp,
 ) -> Result<Vec<Published>, StoreError> {
     let mut published = vec![Published::default(); publications.len()];
@@ -61,12 +63,12 @@ pub(super) async fn publish(
     for (one, published) in publications.iter().zip(&mut published) {
         published.is_duplicate = known.contains(&one.event.key);
     }
-    let started = start(transaction, publications, now).await?;
+    let started = start(transaction, publications, freed, now).await?;
     for (one, published) in publications.iter().zip(&mut published) {
         published.started = one.runs.iter().map(|run| started.contains(&run.id)).collect();
     }
     let arrivals = arrivals(transaction, publications, &published, paths, matcher).await?;
-    arrive(transaction, &arrivals, publications, &mut published, matcher, now).await?;
+    arrive(transaction, &arrivals, publications, &mut published, matcher, freed, now).await?;
     Ok(published)
 }
 
@@ -129,22 +131,43 @@ async fn insert(
 async fn start(
     transaction: &mut PostgresTransaction,
     publications: &[Publication],
+    freed: &mut Freed,
     now: Timestamp,
 ) -> Result<HashSet<String>, StoreError> {
-    let runs = publications.iter().flat_map(|one| one.runs.iter().map(move |run| (run, &one.event.key)));
-    // Sorted for the order of locks in the unique index.
-    let mut sorted: Vec<(&NewFlowRun, &String)> = runs.collect();
-    sorted.sort_by_key(|(run, _)| (&run.function, &run.dedupe_key));
+    let runs = publications.iter().flat_map(|one| one.runs.iter().map(move |run| (run, &one.event)));
+    let (free, held): (Vec<(&NewFlowRun, &FlowEvent)>, Vec<_>) = runs.partition(|(run, _)| run.control.is_free());
+    let mut started = start_free(transaction, free, now).await?;
+    // One after the other: each sees what became of those before.
+    for (run, event) in held {
+        if control::start(transaction, run, event, freed, now).await? {
+            started.insert(run.id.clone());
+        }
+    }
+    Ok(started)
+}
+
+/// Starts runs that nothing holds back.
+async fn start_free(
+    transaction: &mut PostgresTransaction,
+    mut sorted: Vec<(&NewFlowRun, &FlowEvent)>,
+    now: Timestamp,
+) -> Result<HashSet<String>, StoreError> {
     if sorted.is_empty() {
         return Ok(HashSet::new());
     }
+    // Sorted for the order of locks in the unique index.
+    sorted.sort_by_key(|(run, _)| (&run.function, &run.dedupe_key));
     let text = |field: fn(&NewFlowRun) -> &String| Array::text(sorted.iter().map(|(run, _)| Some(field(run).as_str())));
     let (ids, functions, keys) = (text(|run| &run.id), text(|run| &run.function), text(|run| &run.dedupe_key));
-    let events = Array::text(sorted.iter().map(|(_, event)| Some(event.as_str())));
+    let events = Array::text(sorted.iter().map(|(_, event)| Some(event.key.as_str())));
     let due = Array::timestamps(sorted.iter().map(|(run, _)| run.due_at));
     let expires: Vec<Option<Timestamp>> = sorted.iter().map(|(run, _)| run.expires_at()).collect();
     let end_by: Vec<Option<Timestamp>> = sorted.iter().map(|(run, _)| run.end_by).collect();
-    let parameters: Parameters<'_> = &[&ids, &functions, &keys, &events, &due, &now, &expires, &end_by];
+    let ranks = Array::bigint(sorted.iter().map(|(run, _)| (run.due_at <= now).then_some(run.control.rank)));
+    let gates = |at: usize| sorted.iter().map(|(run, _)| run.control.gate(at)).collect::<Vec<Option<String>>>();
+    let (gates_1, gates_2) = (gates(0), gates(1));
+    let parameters: Parameters<'_> =
+        &[&ids, &functions, &keys, &events, &due, &now, &expires, &end_by, &ranks, &gates_1, &gates_2];
     let rows = transaction.query("starting runs", statements::FLOW_RUNS_START, parameters).await?;
     let started = rows.iter().map(|row| column(row, 0)).collect::<Result<HashSet<String>, StoreError>>()?;
     let cancels = sorted.iter().filter(|(run, _)| started.contains(&run.id)).flat_map(|(run, _)| &run.cancels);
@@ -219,6 +242,7 @@ async fn arrive(
     publications: &[Publication],
     published: &mut [Published],
     matcher: &dyn WaitMatcher,
+    freed: &mut Freed,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     if arrivals.is_empty() {
@@ -245,23 +269,34 @@ async fn arrive(
         .filter(|(wait, _)| wait.kind == WaitKind::Cancel)
         .map(|(wait, number)| (wait.run.as_str(), *number))
         .collect();
-    if called_off.is_empty() {
-        return Ok(());
-    }
-    let runs = Array::text(called_off.keys().map(|run| Some(*run)));
     let why = |number: usize| {
         let event = &publications[number].event;
         format!("called off by {} ({})", event.name, event.id)
     };
-    let messages: Vec<String> = called_off.values().map(|number| why(*number)).collect();
-    let rows = transaction.query("calling runs off", statements::FLOW_RUNS_CALL_OFF, &[&runs, &messages, &now]).await?;
-    for row in &rows {
-        let run: String = column(row, 0)?;
+    let runs: Vec<(&str, String)> = called_off.iter().map(|(run, number)| (*run, why(*number))).collect();
+    for run in cancel(transaction, &runs, freed, now).await? {
         if let Some(number) = called_off.get(run.as_str()) {
             published[*number].cancelled.push(run);
         }
     }
     Ok(())
+}
+
+/// Calls runs off, each with the reason; returns those that had not ended.
+pub(super) async fn cancel(
+    transaction: &mut PostgresTransaction,
+    runs: &[(&str, String)],
+    freed: &mut Freed,
+    now: Timestamp,
+) -> Result<Vec<String>, StoreError> {
+    if runs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = Array::text(runs.iter().map(|(run, _)| Some(*run)));
+    let messages = Array::text(runs.iter().map(|(_, message)| Some(message.as_str())));
+    let rows = transaction.query("calling runs off", statements::FLOW_RUNS_CALL_OFF, &[&ids, &messages, &now]).await?;
+    rows.iter().try_for_each(|row| freed.add(row, 1))?;
+    rows.iter().map(|row| column(row, 0)).collect()
 }
 
 fn stored_wait(row: &Row) -> Result<StoredWait, StoreError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use billhook_core::row::Row;
 use billhook_core::table::{Orphans, Table};
 
+use super::control::Freed;
 use super::encode::Array;
 use super::inbox::stored_delivery;
 use super::row_parameters::{RowParameters, are_in_raw, check_shape};
@@ -76,6 +77,17 @@ impl PostgresTransaction {
         }
         if self.session.batch("the rollback", "ROLLBACK").await.is_ok() {
             self.session.give_back();
+        }
+    }
+
+    /// Commits what was done, or takes it back when it failed.
+    pub(super) async fn settle<T>(self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        match outcome {
+            Ok(value) => self.commit().await.map(|()| value),
+            Err(error) => {
+                self.roll_back().await;
+                Err(error)
+            }
         }
     }
 
@@ -313,7 +325,10 @@ impl Transaction for PostgresTransaction {
         matcher: &dyn WaitMatcher,
         now: jiff::Timestamp,
     ) -> Result<Vec<Published>, StoreError> {
-        publish::publish(self, publications, paths, matcher, now).await
+        let mut freed = Freed::default();
+        let published = publish::publish(self, publications, paths, matcher, &mut freed, now).await?;
+        freed.open(self, now).await?;
+        Ok(published)
     }
 
     async fn take_flow_cron(

@@ -1,21 +1,22 @@
 //! Runs of durable functions. The writer is alone, so a lease that is looked at stays as it is until the commit.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
+use super::control::{gates_at, leave, through};
 use super::inbox::whole;
 use super::job::Kind;
 use super::{SqliteStore, publish, times};
-use crate::flow::{CommitPassed, LOOKBACK_MAX, PUT_OFF_STEP_MS, SEQUENCE_SLACK};
+use crate::control::{Candidate, not_put_off};
+use crate::flow::{CLAIM_ROUNDS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK};
 use crate::{
-    ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord,
-    StoreError, WaitMatcher,
+    Blocked, ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Pause, Publication, RunCommit, RunNext,
+    Seen, StepRecord, StoreError, WaitMatcher,
 };
 
 impl SqliteStore {
@@ -44,15 +45,7 @@ impl SqliteStore {
     pub async fn release_flow_runs(&self, runs: &[(String, i64)], now: Timestamp) -> Result<(), StoreError> {
         let runs = runs.to_vec();
         let release = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(
-                // Nobody died. But it may have been given back between the beginning of a wait and the look at earlier events, so that
-                // whoever comes next looks again, as after a death.
-                "UPDATE billhook_flow_runs SET state = 'queued', due_at = ?3, holder = NULL, is_nudged = FALSE, \
-                 crashes = max(crashes, 1) \
-                 WHERE id = ?1 AND token = ?2 AND state = 'running'",
-            )?;
-            let now = times::precise(now);
-            runs.iter().try_for_each(|(id, token)| statement.execute(params![id, token, now]).map(drop))
+            runs.iter().try_for_each(|(id, token)| give_back(connection, id, *token, now))
         };
         self.write(Kind::Upkeep, 0, "giving runs back", release).await
     }
@@ -118,7 +111,12 @@ impl SqliteStore {
     pub async fn next_flow_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read("looking for the next run", |connection| {
             connection
-                .prepare_cached("SELECT min(due_at) FROM billhook_flow_runs WHERE due_at IS NOT NULL")?
+                .prepare_cached(
+                    "SELECT min(due_at) FROM ( \
+                     SELECT min(due_at) AS due_at FROM billhook_flow_runs WHERE rank IS NULL AND due_at IS NOT NULL \
+                     UNION ALL SELECT due_at FROM (SELECT due_at FROM billhook_flow_runs \
+                     WHERE rank IS NOT NULL AND blocked_on IS NULL ORDER BY rank LIMIT 1))",
+                )?
                 .query_row([], |row| times::read_optional(row, 0))
         })
         .await
@@ -130,8 +128,11 @@ impl SqliteStore {
         self.read("reading a run", move |connection| {
             connection
                 .prepare_cached(
-                    "SELECT id, function, event_key, state, due_at, failures, created_at, started_at, ended_at, result, message \
-                     FROM billhook_flow_runs WHERE id = ?1",
+                    "SELECT id, function, event_key, state, due_at, failures, created_at, started_at, ended_at, result, message, \
+                     blocked_on, (SELECT count(*) FROM billhook_flow_runs AS other \
+                     WHERE other.gate_1 = run.blocked_on AND other.holds >= 1) + (SELECT count(*) \
+                     FROM billhook_flow_runs AS other WHERE other.gate_2 = run.blocked_on AND other.holds >= 2), \
+                     blocked_places, pause, events, events_max FROM billhook_flow_runs AS run WHERE id = ?1",
                 )?
                 .query_row([id], run)
                 .optional()
@@ -146,54 +147,133 @@ impl SqliteStore {
     }
 }
 
-fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<ClaimedRun>> {
-    let FlowClaim { holder, functions, now, lease_until, limit, over, suspect_from, few, alone } = request;
-    let names = serde_json::Value::from(functions.as_slice()).to_string();
-    let mut due = connection.prepare_cached(
-        "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
-         run.started_at IS NULL, run.created_at, event.key, event.id, event.name, event.data, event.ts, run.state = 'waiting' \
-         FROM billhook_flow_runs AS run JOIN billhook_flow_events AS event ON event.key = run.event_key \
-         WHERE run.due_at <= ?1 AND run.function IN (SELECT value FROM json_each(?2)) \
-         ORDER BY run.due_at, run.id LIMIT ?3",
-    )?;
-    let due: Vec<(ClaimedRun, bool)> = due
-        .query_map(params![times::precise(*now), names, whole(*limit)], |row| Ok((claimed(row)?, row.get(12)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut take = connection.prepare_cached(
-        "UPDATE billhook_flow_runs SET token = ?2, holder = ?3, state = 'running', due_at = ?4, crashes = ?5, \
-         expires_at = CASE WHEN started_at IS NULL THEN end_by ELSE expires_at END, \
-         started_at = coalesce(started_at, ?6), is_nudged = FALSE WHERE id = ?1",
-    )?;
-    let mut put_off = connection.prepare_cached(
-        "UPDATE billhook_flow_runs SET token = ?2, holder = NULL, state = 'queued', due_at = ?3, crashes = ?4, is_nudged = FALSE \
-         WHERE id = ?1",
-    )?;
-    let (lease_until, at) = (times::precise(*lease_until), times::precise(*now));
-    // Whoever is to be executed as the only suspect waits for those of which there may be a few.
-    let alone = if due.iter().any(|(run, _)| run.crashes == *suspect_from) { 0 } else { *alone };
-    let (mut few, mut alone) = (1 - FlowClaim::places(*few).., 1 - FlowClaim::places(alone)..);
-    let mut runs = Vec::with_capacity(due.len());
-    for (mut run, has_waited) in due {
-        let place = match run.crashes.cmp(suspect_from) {
-            Ordering::Less => None,
-            Ordering::Equal => few.next(),
-            Ordering::Greater => alone.next(),
-        };
-        let place = place.unwrap_or_default();
-        if place > 0 {
-            let later =
-                now.saturating_add(SignedDuration::from_millis(place * PUT_OFF_STEP_MS)).unwrap_or(Timestamp::MAX);
-            put_off.execute(params![run.id, run.token, times::precise(later), run.crashes])?;
-            continue;
+/// Runs that may be claimed: what is asked for of both kinds, in turn one whose time has come and one that is ready.
+fn due(connection: &Connection, request: &FlowClaim, limit: usize) -> rusqlite::Result<Vec<Due>> {
+    const COLUMNS: &str = "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
+        run.started_at IS NULL, run.created_at, event.key, event.id, event.name, event.data, event.ts, run.state, run.rank, \
+        run.events_max > 1, run.gate_1, run.gate_2, run.holds \
+        FROM billhook_flow_runs AS run JOIN billhook_flow_events AS event ON event.key = run.event_key";
+    let names = serde_json::Value::from(request.functions.as_slice()).to_string();
+    let timers = connection
+        .prepare_cached(&format!(
+            "{COLUMNS} WHERE run.rank IS NULL AND run.due_at <= ?1 AND run.function IN (SELECT value FROM json_each(?2)) \
+             ORDER BY run.due_at, run.id LIMIT ?3"
+        ))?
+        .query_map(params![times::precise(request.now), names, whole(limit)], due_run)?
+        .collect::<rusqlite::Result<Vec<Due>>>()?;
+    let ready = connection
+        .prepare_cached(&format!(
+            "{COLUMNS} WHERE run.rank IS NOT NULL AND run.blocked_on IS NULL \
+             AND run.function IN (SELECT value FROM json_each(?1)) ORDER BY run.rank, run.id LIMIT ?2"
+        ))?
+        .query_map(params![names, whole(limit)], due_run)?
+        .collect::<rusqlite::Result<Vec<Due>>>()?;
+    let (mut timers, mut ready, mut due) = (timers.into_iter(), ready.into_iter(), Vec::new());
+    while due.len() < limit {
+        let before = due.len();
+        due.extend(timers.next().into_iter().chain(ready.next()));
+        if due.len() == before {
+            break;
         }
-        take.execute(params![run.id, run.token, holder, lease_until, run.crashes, at])?;
-        if has_waited {
-            publish::end_of_time(connection, &run.id, over, *now)?;
-        }
-        run.memos = steps(connection, &run.id)?;
-        runs.push(run);
     }
-    Ok(runs)
+    due.truncate(limit);
+    Ok(due)
+}
+
+/// A run that may be claimed.
+struct Due {
+    run: ClaimedRun,
+    candidate: Candidate,
+    has_waited: bool,
+    is_batch: bool,
+}
+
+fn due_run(row: &Row<'_>) -> rusqlite::Result<Due> {
+    let run = claimed(row)?;
+    let state = row.get_ref(12)?.as_str()?;
+    let gates = gates_at(row, 15)?.into_iter().flatten().collect();
+    let (id, is_held, has_waited) =
+        (run.id.clone(), state == RunState::Running.name(), state == RunState::Waiting.name());
+    let holds = usize::from(row.get::<_, u8>(17)?);
+    let candidate = Candidate { id, gates, holds, is_held, crashes: run.crashes };
+    Ok(Due { run, candidate, has_waited, is_batch: row.get(14)? })
+}
+
+fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<ClaimedRun>> {
+    let (mut claimed, mut suspects) = (Vec::new(), request.suspects);
+    for _ in 0..CLAIM_ROUNDS {
+        let room = request.limit.saturating_sub(claimed.len());
+        let mut due = due(connection, request, room)?;
+        let is_last = due.len() < room;
+        let candidates = due.iter().map(|one| one.candidate.clone()).collect();
+        let (candidates, later) = not_put_off(candidates, &mut suspects, request.now);
+        later.iter().try_for_each(|(one, at)| put_off(connection, one, *at))?;
+        let holds = through(connection, &candidates, &request.places)?;
+        due.retain(|one| holds.contains_key(&one.run.id));
+        for one in due {
+            let holds = holds.get(&one.run.id).copied().unwrap_or_default();
+            claimed.push(take(connection, one, holds, request)?);
+        }
+        if is_last || claimed.len() >= request.limit {
+            break;
+        }
+    }
+    Ok(claimed)
+}
+
+/// It is held by nobody, and keeps the places at gates that it has.
+fn put_off(connection: &Connection, one: &Candidate, at: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE billhook_flow_runs SET token = token + 1, holder = NULL, state = 'queued', due_at = ?2, crashes = ?3, \
+             is_nudged = FALSE, rank = NULL WHERE id = ?1",
+        )?
+        .execute(params![one.id, times::precise(at), one.crashes])?;
+    Ok(())
+}
+
+fn take(connection: &Connection, due: Due, holds: usize, request: &FlowClaim) -> rusqlite::Result<ClaimedRun> {
+    let Due { mut run, candidate: _, has_waited, is_batch } = due;
+    let (lease_until, at) = (times::precise(request.lease_until), times::precise(request.now));
+    connection
+        .prepare_cached(
+            "UPDATE billhook_flow_runs SET token = ?2, holder = ?3, state = 'running', due_at = ?4, crashes = ?5, \
+             expires_at = CASE WHEN started_at IS NULL THEN end_by ELSE expires_at END, \
+             started_at = coalesce(started_at, ?6), is_nudged = FALSE, rank = NULL, slot = NULL, pause = NULL, holds = ?7 \
+             WHERE id = ?1",
+        )?
+        .execute(params![run.id, run.token, request.holder, lease_until, run.crashes, at, whole(holds)])?;
+    if has_waited {
+        publish::end_of_time(connection, &run.id, &request.over, request.now)?;
+    }
+    if is_batch {
+        run.batch = batch(connection, &run.id)?;
+    }
+    run.memos = steps(connection, &run.id)?;
+    Ok(run)
+}
+
+fn batch(connection: &Connection, run: &str) -> rusqlite::Result<Vec<FlowEvent>> {
+    connection
+        .prepare_cached(
+            "SELECT event.key, event.id, event.name, event.data, event.ts FROM billhook_flow_run_events AS joined \
+             JOIN billhook_flow_events AS event ON event.key = joined.event_key WHERE joined.run = ?1 ORDER BY joined.position",
+        )?
+        .query_map([run], |row| event_at(row, 0))?
+        .collect()
+}
+
+fn give_back(connection: &Connection, run: &str, token: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let gates = connection
+        .prepare_cached(
+            // Nobody died. But it may have been given back between the beginning of a wait and the look at earlier events, so that whoever
+            // comes next looks again, as after a death.
+            "UPDATE billhook_flow_runs SET state = 'queued', due_at = ?3, holder = NULL, is_nudged = FALSE, holds = 0, \
+             crashes = max(crashes, 1) WHERE id = ?1 AND token = ?2 AND state = 'running' RETURNING gate_1, gate_2",
+        )?
+        .query_row(params![run, token, times::precise(now)], |row| gates_at(row, 0))
+        .optional()?;
+    gates.as_ref().map_or(Ok(()), |gates| leave(connection, gates, now))
 }
 
 fn seen(connection: &Connection, lookback: &Lookback) -> rusqlite::Result<Seen> {
@@ -261,12 +341,12 @@ pub(super) fn commit(
         connection.prepare_cached("UPDATE billhook_flow_runs SET crashes = 0 WHERE id = ?1")?.execute([&commit.run])?;
     }
     if let Some(next) = &commit.next {
-        advance(connection, &commit.run, next, &at)?;
+        advance(connection, &commit.run, next, now)?;
     }
     Ok(true)
 }
 
-fn advance(connection: &Connection, run: &str, next: &RunNext, now: &str) -> rusqlite::Result<()> {
+fn advance(connection: &Connection, run: &str, next: &RunNext, now: Timestamp) -> rusqlite::Result<()> {
     let RunNext { state, due_at, failures, result, message } = next;
     // What came meanwhile is no reason to rest; after a failure, whose number grows, it is.
     let goes_on = *state == RunState::Waiting
@@ -274,20 +354,24 @@ fn advance(connection: &Connection, run: &str, next: &RunNext, now: &str) -> rus
             .prepare_cached("SELECT 1 FROM billhook_flow_runs WHERE id = ?1 AND is_nudged AND failures = ?2")?
             .exists(params![run, failures])?;
     let state = if goes_on { RunState::Queued } else { *state };
-    let due_at = if goes_on { Some(now.to_owned()) } else { due_at.map(times::precise) };
-    let ended_at = state.is_over().then_some(now);
-    let parked_at = (state == RunState::Parked).then_some(now);
-    connection
+    let at = times::precise(now);
+    let due_at = if goes_on { Some(at.clone()) } else { due_at.map(times::precise) };
+    let ended_at = state.is_over().then_some(&at);
+    let parked_at = (state == RunState::Parked).then_some(&at);
+    let gates = connection
         .prepare_cached(
             "UPDATE billhook_flow_runs SET state = ?2, due_at = ?3, holder = NULL, failures = ?4, result = ?5, \
-             message = ?6, ended_at = ?7, crashes = 0, is_nudged = FALSE, parked_at = ?8, \
-             expires_at = CASE WHEN ?3 IS NOT NULL OR ?2 = 'parked' THEN expires_at END WHERE id = ?1",
+             message = ?6, ended_at = ?7, crashes = 0, is_nudged = FALSE, holds = 0, parked_at = ?8, \
+             expires_at = CASE WHEN ?3 IS NOT NULL OR ?2 = 'parked' THEN expires_at END \
+             WHERE id = ?1 RETURNING gate_1, gate_2",
         )?
-        .execute(params![run, state.name(), due_at, failures, result, message, ended_at, parked_at])?;
+        .query_row(params![run, state.name(), due_at, failures, result, message, ended_at, parked_at], |row| {
+            gates_at(row, 0)
+        })?;
     if state.is_over() {
         publish::forget(connection, run)?;
     }
-    Ok(())
+    leave(connection, &gates, now)
 }
 
 fn renew(connection: &Connection, runs: &[(String, i64)], lease_until: Timestamp) -> rusqlite::Result<Vec<String>> {
@@ -326,6 +410,8 @@ fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
         created_at: times::read(row, 6)?,
         event: event_at(row, 7)?,
         memos: Vec::new(),
+        rank: row.get(13)?,
+        batch: Vec::new(),
     })
 }
 
@@ -343,5 +429,13 @@ fn run(row: &Row<'_>) -> rusqlite::Result<FlowRun> {
         ended_at: times::read_optional(row, 8)?,
         result: row.get(9)?,
         message: row.get(10)?,
+        blocked: blocked(row)?,
+        pause: row.get::<_, Option<String>>(14)?.as_deref().and_then(Pause::from_name),
+        events: (row.get(15)?, row.get(16)?),
     })
+}
+
+fn blocked(row: &Row<'_>) -> rusqlite::Result<Option<Blocked>> {
+    let Some(gate) = row.get(11)? else { return Ok(None) };
+    Ok(Some(Blocked { gate, taken: row.get(12)?, places: row.get::<_, Option<u32>>(13)?.unwrap_or_default() }))
 }

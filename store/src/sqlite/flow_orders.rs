@@ -4,6 +4,7 @@ use billhook_core::run::RunState;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
+use super::control::{gates_at, leave};
 use super::flow_runs::{event, state, unsigned};
 use super::inbox::whole;
 use super::job::Kind;
@@ -136,29 +137,51 @@ fn standing(connection: &Connection, id: &str) -> rusqlite::Result<Option<(RunSt
 
 fn order_run(connection: &Connection, id: &str, order: RunOrder, now: Timestamp) -> rusqlite::Result<Verdict> {
     let Some((state, message)) = standing(connection, id)? else { return Ok(Verdict::NotFound) };
+    let goes_on = order.goes_on();
     let Ok(change) = order.change(state, message.as_deref(), now) else { return Ok(Verdict::Illegal(state)) };
-    connection
+    if goes_on && let Some(rival) = rival(connection, id)?.filter(|rival| rival != id) {
+        return Ok(Verdict::Occupied(rival));
+    }
+    let gates = connection
         .prepare_cached(
             "UPDATE billhook_flow_runs SET token = token + 1, holder = NULL, state = ?2, due_at = ?3, ended_at = ?4, \
              result = ?5, message = ?6, failures = CASE WHEN ?7 THEN 0 ELSE failures END, crashes = 0, parked_at = NULL, \
-             expires_at = CASE WHEN ?3 IS NOT NULL THEN expires_at END WHERE id = ?1",
+             expires_at = CASE WHEN ?3 IS NOT NULL THEN expires_at END, rank = ?8, holds = 0, blocked_on = NULL, \
+             blocked_places = NULL, slot = NULL, pause = NULL WHERE id = ?1 RETURNING gate_1, gate_2",
         )?
-        .execute(params![
-            id,
-            change.state.name(),
-            change.due_at.map(times::precise),
-            change.ended_at.map(times::precise),
-            change.result,
-            change.message,
-            change.forgives_failures
-        ])?;
+        .query_row(
+            params![
+                id,
+                change.state.name(),
+                change.due_at.map(times::precise),
+                change.ended_at.map(times::precise),
+                change.result,
+                change.message,
+                change.forgives_failures,
+                change.due_at.map(Timestamp::as_millisecond)
+            ],
+            |row| gates_at(row, 0),
+        )?;
     publish::forget(connection, id)?;
     for beginning in change.forgets {
         connection
             .prepare_cached("DELETE FROM billhook_flow_steps WHERE run = ?1 AND substr(memo, 1, length(?2)) = ?2")?
             .execute(params![id, beginning])?;
     }
+    leave(connection, &gates, now)?;
     Ok(Verdict::Done)
+}
+
+/// The run that has not ended and has the singleton key of this one; it may be this one.
+fn rival(connection: &Connection, id: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached(
+            "SELECT rival.id FROM billhook_flow_runs AS run JOIN billhook_flow_runs AS rival \
+             ON rival.function = run.function AND rival.singleton = run.singleton \
+             WHERE run.id = ?1 AND rival.ended_at IS NULL",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()
 }
 
 fn rerun(connection: &Connection, id: &str, new_id: &str, now: Timestamp) -> rusqlite::Result<Verdict> {
@@ -166,13 +189,26 @@ fn rerun(connection: &Connection, id: &str, new_id: &str, now: Timestamp) -> rus
     if !may_be_rerun(state) {
         return Ok(Verdict::Illegal(state));
     }
+    if let Some(rival) = rival(connection, id)? {
+        return Ok(Verdict::Occupied(rival));
+    }
+    let at = times::precise(now);
     let started = connection
         .prepare_cached(
-            "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, rerun_of, inbox_sequence) \
+            "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, rerun_of, inbox_sequence, \
+             rank, gate_1, gate_2, events, events_max, singleton) \
              SELECT ?2, run.function, 'rerun/' || ?2, run.event_key, 'queued', ?3, ?3, run.id, \
-             (SELECT coalesce(max(sequence), 0) FROM billhook_inbox) FROM billhook_flow_runs AS run WHERE run.id = ?1",
+             (SELECT coalesce(max(sequence), 0) FROM billhook_inbox), ?4, run.gate_1, run.gate_2, run.events, run.events_max, \
+             run.singleton FROM billhook_flow_runs AS run WHERE run.id = ?1",
         )?
-        .execute(params![id, new_id, times::precise(now)])?;
+        .execute(params![id, new_id, at, now.as_millisecond()])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO billhook_flow_run_events (function, dedupe_key, event_key, run, position, reason, noted_at) \
+             SELECT function, 'rerun/' || ?2 || '/' || position, event_key, ?2, position, reason, ?3 \
+             FROM billhook_flow_run_events WHERE run = ?1",
+        )?
+        .execute(params![id, new_id, at])?;
     Ok(if started > 0 { Verdict::Done } else { Verdict::NotFound })
 }
 
@@ -228,12 +264,17 @@ fn cancel_many(
     let runs = chosen(connection, cancellation, limit)?;
     let mut cancel = connection.prepare_cached(
         "UPDATE billhook_flow_runs SET token = token + 1, holder = NULL, state = 'cancelled', due_at = NULL, \
-         ended_at = ?2, result = NULL, message = ?3, expires_at = NULL, parked_at = NULL WHERE id = ?1",
+         ended_at = ?2, result = NULL, message = ?3, expires_at = NULL, parked_at = NULL, rank = NULL, holds = 0, \
+         blocked_on = NULL, blocked_places = NULL, slot = NULL, pause = NULL WHERE id = ?1 RETURNING gate_1, gate_2",
     )?;
+    let mut left = Vec::with_capacity(runs.len());
     for run in &runs {
-        cancel.execute(params![run, times::precise(now), cancellation.reason])?;
+        let parameters = params![run, times::precise(now), cancellation.reason];
+        left.push(cancel.query_row(parameters, |row| gates_at(row, 0))?);
         publish::forget(connection, run)?;
     }
+    // After all of them, or one that is called off as well would be let go.
+    left.iter().try_for_each(|gates| leave(connection, gates, now))?;
     connection
         .prepare_cached(
             "INSERT INTO billhook_flow_cancellations AS noted \

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
+use super::control::{gates_at, leave};
 use super::flow::event_at;
 use super::inbox::whole;
 use super::job::Kind;
-use super::publish::forget;
+use super::publish::{forget, forget_all};
 use super::{SqliteStore, times};
 use crate::{FlowRetention, ParkedRun, StoreError};
 
@@ -18,13 +19,17 @@ impl SqliteStore {
                 .prepare_cached(
                     "UPDATE billhook_flow_runs SET state = 'expired', due_at = NULL, holder = NULL, token = token + 1, \
                      expires_at = NULL, parked_at = NULL, ended_at = ?1, message = CASE WHEN started_at IS NULL \
-                     THEN 'it did not begin in time' ELSE 'it did not end in time' END WHERE id IN \
-                     (SELECT id FROM billhook_flow_runs WHERE expires_at <= ?1 ORDER BY id LIMIT ?2) RETURNING id",
+                     THEN 'it did not begin in time' ELSE 'it did not end in time' END, rank = NULL, holds = 0, \
+                     blocked_on = NULL, blocked_places = NULL, slot = NULL, pause = NULL WHERE id IN \
+                     (SELECT id FROM billhook_flow_runs WHERE expires_at <= ?1 ORDER BY id LIMIT ?2) \
+                     RETURNING id, gate_1, gate_2",
                 )?
-                .query_map(params![times::precise(now), whole(limit)], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<String>>>()?;
-            expired.iter().try_for_each(|run| forget(connection, run))?;
-            Ok(expired)
+                .query_map(params![times::precise(now), whole(limit)], |row| Ok((row.get(0)?, gates_at(row, 1)?)))?
+                .collect::<rusqlite::Result<Vec<(String, [Option<String>; 2])>>>()?;
+            expired.iter().try_for_each(|(run, _)| forget(connection, run))?;
+            // After all of them, or one that expires in the same look would be let go.
+            expired.iter().try_for_each(|(_, gates)| leave(connection, gates, now))?;
+            Ok(expired.into_iter().map(|(run, _)| run).collect())
         };
         self.write(Kind::Upkeep, 0, "ending runs whose time is over", expire).await
     }
@@ -62,17 +67,26 @@ impl SqliteStore {
                 .collect::<rusqlite::Result<Vec<String>>>()?;
             for run in &old {
                 connection.prepare_cached("DELETE FROM billhook_flow_steps WHERE run = ?1")?.execute([run])?;
-                connection.prepare_cached("DELETE FROM billhook_flow_waits WHERE run = ?1")?.execute([run])?;
+                forget_all(connection, run)?;
+                connection.prepare_cached("DELETE FROM billhook_flow_run_events WHERE run = ?1")?.execute([run])?;
                 connection.prepare_cached("DELETE FROM billhook_flow_runs WHERE id = ?1")?.execute([run])?;
             }
+            let notes = connection
+                .prepare_cached(
+                    "DELETE FROM billhook_flow_run_events WHERE (function, dedupe_key) IN \
+                     (SELECT function, dedupe_key FROM billhook_flow_run_events WHERE run IS NULL AND noted_at < ?1 \
+                     ORDER BY noted_at LIMIT ?2)",
+                )?
+                .execute(params![times::precise(runs_before), whole(limit)])?;
             let events = connection
                 .prepare_cached(
                     "DELETE FROM billhook_flow_events WHERE key IN (SELECT key FROM billhook_flow_events AS event \
                      WHERE received_at < ?1 AND scheduled_at IS NULL AND NOT EXISTS \
-                     (SELECT 1 FROM billhook_flow_runs AS run WHERE run.event_key = event.key) LIMIT ?2)",
+                     (SELECT 1 FROM billhook_flow_runs AS run WHERE run.event_key = event.key) AND NOT EXISTS \
+                     (SELECT 1 FROM billhook_flow_run_events AS joined WHERE joined.event_key = event.key) LIMIT ?2)",
                 )?
                 .execute(params![times::precise(events_before), whole(limit)])?;
-            Ok((old.len() + events) as u64)
+            Ok((old.len() + notes + events) as u64)
         };
         self.write(Kind::Upkeep, 0, "removing old runs", prune).await
     }

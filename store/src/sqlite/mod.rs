@@ -5,6 +5,7 @@ mod ballast;
 mod catalogue;
 mod children;
 mod connection;
+mod control;
 mod drift;
 mod endpoints;
 mod errors;

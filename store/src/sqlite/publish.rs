@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
+use super::control::{self, gates_at, leave};
 use super::flow::event_at;
 use super::times;
 use crate::{
@@ -103,18 +104,26 @@ fn insert(connection: &Connection, one: &Publication, now: Timestamp) -> rusqlit
 /// Starts the runs of an event and registers what calls them off.
 fn start(connection: &Connection, one: &Publication, now: Timestamp) -> rusqlite::Result<Published> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, expires_at, end_by, inbox_sequence) \
-         VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, (SELECT coalesce(max(sequence), 0) FROM billhook_inbox)) \
+        "INSERT INTO billhook_flow_runs (id, function, dedupe_key, event_key, state, due_at, created_at, expires_at, end_by, \
+         rank, gate_1, gate_2, inbox_sequence) \
+         VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, ?9, ?10, ?11, (SELECT coalesce(max(sequence), 0) FROM billhook_inbox)) \
          ON CONFLICT (function, dedupe_key) DO NOTHING",
     )?;
-    let now = times::precise(now);
+    let at = times::precise(now);
     let mut started = Vec::with_capacity(one.runs.len());
     for run in &one.runs {
-        let NewFlowRun { id, function, dedupe_key, due_at, end_by, cancels, .. } = run;
-        let (due_at, expires_at) = (times::precise(*due_at), run.expires_at().map(times::precise));
-        let end_by = end_by.map(times::precise);
-        let is_new =
-            insert.execute(params![id, function, dedupe_key, one.event.key, due_at, now, expires_at, end_by])? == 1;
+        if !run.control.is_free() {
+            started.push(control::start(connection, run, &one.event, now)?);
+            continue;
+        }
+        let NewFlowRun { id, function, dedupe_key, due_at, start_by: _, end_by, cancels, control } = run;
+        let rank = (*due_at <= now).then_some(control.rank);
+        let (expires_at, end_by) = (run.expires_at().map(times::precise), end_by.map(times::precise));
+        let (due_at, gate_1, gate_2) = (times::precise(*due_at), control.gate(0), control.gate(1));
+        let event = &one.event.key;
+        let is_new = insert
+            .execute(params![id, function, dedupe_key, event, due_at, at, expires_at, end_by, rank, gate_1, gate_2])?
+            == 1;
         if is_new {
             cancels.iter().try_for_each(|wait| register(connection, wait))?;
         }
@@ -195,7 +204,10 @@ fn end(connection: &Connection, wait: &FlowWait, memo: &str, now: Timestamp) -> 
         .prepare_cached(
             "UPDATE billhook_flow_runs SET is_nudged = (state = 'running'), \
              due_at = CASE state WHEN 'waiting' THEN ?2 ELSE due_at END, \
-             state = CASE state WHEN 'waiting' THEN 'queued' ELSE state END \
+             state = CASE state WHEN 'waiting' THEN 'queued' ELSE state END, \
+             rank = CASE state WHEN 'waiting' THEN NULL ELSE rank END, \
+             blocked_on = CASE state WHEN 'waiting' THEN NULL ELSE blocked_on END, \
+             blocked_places = CASE state WHEN 'waiting' THEN NULL ELSE blocked_places END \
              WHERE id = ?1 AND state IN ('waiting', 'running', 'queued')",
         )?
         .execute(params![wait.run, now])?;
@@ -226,15 +238,25 @@ pub(super) fn end_of_time(connection: &Connection, run: &str, over: &str, now: T
 }
 
 /// Calls a run off. The token moves, so that whoever executes it is refused from here on.
-fn cancel(connection: &Connection, run: &str, message: &str, now: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn cancel(connection: &Connection, run: &str, message: &str, now: Timestamp) -> rusqlite::Result<bool> {
     let cancelled = connection
         .prepare_cached(
             "UPDATE billhook_flow_runs SET state = 'cancelled', due_at = NULL, holder = NULL, token = token + 1, message = ?2, \
-             ended_at = ?3, expires_at = NULL, parked_at = NULL WHERE id = ?1 AND state IN ('queued', 'running', 'waiting', 'parked')",
+             ended_at = ?3, expires_at = NULL, parked_at = NULL, rank = NULL, holds = 0, blocked_on = NULL, \
+             blocked_places = NULL, slot = NULL, pause = NULL \
+             WHERE id = ?1 AND state IN ('queued', 'running', 'waiting', 'parked') RETURNING gate_1, gate_2",
         )?
-        .execute(params![run, message, times::precise(now)])?;
+        .query_row(params![run, message, times::precise(now)], |row| gates_at(row, 0))
+        .optional()?;
     forget(connection, run)?;
-    Ok(cancelled == 1)
+    cancelled.as_ref().map_or(Ok(()), |gates| leave(connection, gates, now))?;
+    Ok(cancelled.is_some())
+}
+
+/// Forgets all that a run waits for and that calls it off.
+pub(super) fn forget_all(connection: &Connection, run: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM billhook_flow_waits WHERE run = ?1")?.execute([run])?;
+    Ok(())
 }
 
 /// Forgets what a run waits for that has ended. What calls it off stays when it failed: somebody may let it go on.

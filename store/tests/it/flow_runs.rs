@@ -3,8 +3,8 @@
 use billhook_core::run::{RunInput, RunState};
 use billhook_core::step::StepKey;
 use billhook_store::{
-    Cancellation, ClaimedRun, FlowEvent, FlowEventFilter, FlowRunDetail, FlowRunFilter, Publication, Redelivery,
-    RunCommit, RunNext, StepRecord, Verdict,
+    Cancellation, ClaimedRun, Control, FlowEvent, FlowEventFilter, FlowRunDetail, FlowRunFilter, Publication,
+    Redelivery, RunCommit, RunNext, StepRecord, Verdict,
 };
 
 use crate::flow::{self, start, write};
@@ -280,7 +280,7 @@ on_both! {
     async fn an_event_is_given_to_functions_once_more_under_a_key(database) {
         let database = database.migrated().await;
         in_state(&database, "r1", RunState::Succeeded).await;
-        let again = |run: &str, function: &str, key: &str| Redelivery { run: run.into(), function: function.into(), dedupe_key: key.into() };
+        let again = |run: &str, function: &str, key: &str| Redelivery { run: run.into(), function: function.into(), dedupe_key: key.into(), control: Control::default() };
         let runs = [again("r2", "f", "again/1"), again("r3", "g", "evt_r1"), again("r4", "f", "again/1")];
         let store = &database.store;
         assert_eq!(store.redeliver_flow_event("evt_r1", &runs, at(200)).await.expect("asked"), Some(vec![true, true, false]));

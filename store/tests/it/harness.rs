@@ -222,6 +222,17 @@ impl Database {
         }
     }
 
+    /// How PostgreSQL would run a statement.
+    pub async fn plan(&self, sql: &str) -> String {
+        let Place::Postgres(url) = &self.place else { panic!("plans are PostgreSQL's") };
+        let answer = postgres_client(url).await.simple_query(&format!("EXPLAIN {sql}")).await.expect("a plan");
+        let line = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
+            _ => None,
+        };
+        answer.iter().filter_map(line).collect::<Vec<String>>().join("\n")
+    }
+
     /// One of Billhook's own tables, as SQL names it.
     pub fn own(&self, table: &str) -> String {
         match &self.place {

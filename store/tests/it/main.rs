@@ -10,6 +10,8 @@ mod tables;
 mod catalogue;
 mod children;
 mod contenders;
+mod control;
+mod control_ends;
 mod dirty;
 mod drift;
 mod endpoints;

@@ -65,5 +65,12 @@ fn done(asked: &Asked<'_>, verdict: Verdict, meant_for: &str, run: &str) -> Answ
             let message = format!("the run {} is {}; only {meant_for}", asked.id, state.name());
             Err(Refusal::new(StatusCode::CONFLICT, message))
         }
+        Verdict::Occupied(other) => {
+            let message = format!(
+                "the run {} has to be alone, and {other} has the same singleton key and has not ended; wait for its end or cancel it",
+                asked.id
+            );
+            Err(Refusal::new(StatusCode::CONFLICT, message))
+        }
     }
 }

@@ -111,6 +111,10 @@ pub fn answer(outcomes: Vec<Outcome<'_>>, words: &Words) -> anyhow::Result<ExitC
             Verdict::Illegal(state) => {
                 refusals.push(Hinted::new(format!("the run {run} is {}", state.name()), words.refused).into());
             }
+            Verdict::Occupied(other) => {
+                let what = format!("the run {run} has to be alone, and {other} has the same singleton key");
+                refusals.push(Hinted::new(what, "wait for its end, or cancel it").into());
+            }
         }
     }
     let all_refused = refusals.len() == asked;

@@ -182,6 +182,9 @@ fn standing(known: &Known, now: Timestamp) -> String {
                 until(since, now)
             )
         }
+        RunState::Queued | RunState::Waiting if run.due_at.is_none() => {
+            "it waits for a place: as many runs are executed as its concurrency allows".to_owned()
+        }
         RunState::Queued if due > now => format!("it starts {}", until(due, now)),
         RunState::Queued => {
             format!("it is due since {}; a server that knows the function takes it when it has room", until(due, now))

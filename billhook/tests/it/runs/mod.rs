@@ -12,8 +12,8 @@ use billhook_core::ulid::ulid;
 use billhook_core::{Clock as _, Secret, SystemClock};
 use billhook_flow::engine::{Matcher, Publish};
 use billhook_store::{
-    FlowClaim, FlowEvent, Keep, Location, NewFlowRun, Options, PostgresLocation, Publication, Role, RunCommit, RunNext,
-    StepRecord, Store,
+    Control, FlowClaim, FlowEvent, Keep, Location, NewFlowRun, Options, PostgresLocation, Publication, Role, RunCommit,
+    RunNext, StepRecord, Store, Suspects,
 };
 use billhook_stripe::catalogue;
 use billhook_testkit::{Server, ServerSettings, TestDatabase};
@@ -100,6 +100,7 @@ impl House {
             start_by: None,
             end_by: None,
             cancels: Vec::new(),
+            control: Control::default(),
         };
         let publication = Publication { names: vec![event.name.clone()], event, keep: Keep::IfUsed, runs: vec![run] };
         let publish = Publish::one(publication, now());
@@ -116,17 +117,8 @@ impl House {
         self.with(async |store| {
             let (holder, functions, over) = ("node-7".to_owned(), vec![function.to_owned()], String::new());
             let lease_until = now().checked_add(LEASE).unwrap();
-            let claim = FlowClaim {
-                holder,
-                functions,
-                now: now(),
-                lease_until,
-                limit: 100,
-                suspect_from: u32::MAX,
-                few: 1,
-                alone: 1,
-                over,
-            };
+            let (suspects, places) = (Suspects::NONE, Vec::new());
+            let claim = FlowClaim { holder, functions, now: now(), lease_until, limit: 100, over, suspects, places };
             let claimed = store.claim_flow_runs(claim).await.unwrap();
             let token = claimed.iter().find(|run| run.id == id).expect("claimed").token;
             let due_at = (state == RunState::Waiting).then(|| now().checked_add(LEASE).unwrap());

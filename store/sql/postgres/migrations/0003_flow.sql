@@ -22,7 +22,7 @@ CREATE INDEX flow_events_scheduled_idx ON billhook.flow_events (scheduled_at) WH
 CREATE UNIQUE INDEX flow_events_schedule_key_idx ON billhook.flow_events (name, schedule_key) WHERE scheduled_at IS NOT NULL
 ---
 -- Executions of functions. due_at is when a run may be claimed; while somebody holds it, the end of the lease; empty when the run is
--- over or parked. One column and one index for queue, timers and orphans.
+-- over, parked, or stopped at a gate. One column for queue, timers and orphans.
 CREATE TABLE billhook.flow_runs (
     id text COLLATE "C" PRIMARY KEY,
     function text COLLATE "C" NOT NULL,
@@ -50,14 +50,71 @@ CREATE TABLE billhook.flow_runs (
     result text COMPRESSION lz4,
     message text,
     rerun_of text COLLATE "C",
-    CHECK ((due_at IS NULL) = (state NOT IN ('queued', 'running', 'waiting'))),
+    -- The order among runs that are ready to begin; empty when one has begun or waits for its time, where that is the order.
+    rank bigint,
+    -- Gates that it passes before it is executed, how many of them count it, and the one that stops it.
+    gate_1 text COLLATE "C",
+    gate_2 text COLLATE "C",
+    holds smallint NOT NULL DEFAULT 0,
+    blocked_on text COLLATE "C",
+    blocked_places integer,
+    -- Until it is claimed, further events with this key join it; of how many, and why it is not due.
+    slot text COLLATE "C",
+    events integer NOT NULL DEFAULT 1,
+    events_max integer NOT NULL DEFAULT 1,
+    pause text COLLATE "C" CHECK (pause IN ('throttle', 'debounce', 'batch')),
+    -- No two runs of the function that have not ended have the same. It stays, so that a run that goes on after its end has it again.
+    singleton text COLLATE "C",
+    CHECK ((due_at IS NULL) = (state NOT IN ('queued', 'running', 'waiting') OR blocked_on IS NOT NULL)),
+    CHECK (state IN ('queued', 'waiting') OR (rank IS NULL AND blocked_on IS NULL)),
+    CHECK (holds = 0 OR state IN ('queued', 'running', 'waiting')),
     CHECK ((holder IS NOT NULL) = (state = 'running'))
 ) WITH (fillfactor = 70)
 ---
 -- A function runs once for an event, however often it is told of it.
 CREATE UNIQUE INDEX flow_runs_dedupe_idx ON billhook.flow_runs (function, dedupe_key)
 ---
-CREATE INDEX flow_runs_due_idx ON billhook.flow_runs (due_at) WHERE due_at IS NOT NULL
+CREATE INDEX flow_runs_due_idx ON billhook.flow_runs (due_at) WHERE rank IS NULL AND due_at IS NOT NULL
+---
+CREATE INDEX flow_runs_ready_idx ON billhook.flow_runs (rank, id) WHERE rank IS NOT NULL AND blocked_on IS NULL
+---
+CREATE INDEX flow_runs_blocked_idx ON billhook.flow_runs (blocked_on, rank, id) WHERE blocked_on IS NOT NULL
+---
+CREATE INDEX flow_runs_gate_1_idx ON billhook.flow_runs (gate_1) WHERE holds >= 1
+---
+CREATE INDEX flow_runs_gate_2_idx ON billhook.flow_runs (gate_2) WHERE holds >= 2
+---
+CREATE UNIQUE INDEX flow_runs_slot_idx ON billhook.flow_runs (function, slot) WHERE slot IS NOT NULL
+---
+CREATE UNIQUE INDEX flow_runs_singleton_idx ON billhook.flow_runs (function, singleton) WHERE singleton IS NOT NULL AND ended_at IS NULL
+---
+-- Events that joined a run or started none, and why. No event does so twice.
+CREATE TABLE billhook.flow_run_events (
+    function text COLLATE "C" NOT NULL,
+    dedupe_key text COLLATE "C" NOT NULL,
+    event_key text COLLATE "C" NOT NULL,
+    run text COLLATE "C",
+    position integer NOT NULL,
+    reason text COLLATE "C" NOT NULL CHECK (reason IN ('batch', 'debounce', 'rate_limit', 'singleton')),
+    noted_at timestamptz NOT NULL,
+    PRIMARY KEY (function, dedupe_key)
+)
+---
+CREATE INDEX flow_run_events_run_idx ON billhook.flow_run_events (run, position) WHERE run IS NOT NULL
+---
+CREATE INDEX flow_run_events_noted_idx ON billhook.flow_run_events (noted_at) WHERE run IS NULL
+---
+CREATE INDEX flow_run_events_event_idx ON billhook.flow_run_events (event_key)
+---
+-- How fast runs start, by the keys of throttles and rate limits: when the next start is due, and what was refused.
+CREATE TABLE billhook.flow_paces (
+    key text COLLATE "C" PRIMARY KEY,
+    next_at timestamptz NOT NULL,
+    refused bigint NOT NULL DEFAULT 0,
+    refused_at timestamptz
+) WITH (fillfactor = 70)
+---
+CREATE INDEX flow_paces_refused_idx ON billhook.flow_paces (refused_at) WHERE refused_at IS NOT NULL
 ---
 -- What is recorded of steps and waits. What is final never changes.
 CREATE TABLE billhook.flow_steps (

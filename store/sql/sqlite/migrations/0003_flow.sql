@@ -23,7 +23,7 @@ CREATE UNIQUE INDEX billhook_flow_events_schedule_key_idx
     ON billhook_flow_events (name, schedule_key) WHERE scheduled_at IS NOT NULL;
 
 -- Executions of functions. due_at is when a run may be claimed; while somebody holds it, the end of the lease; empty when the run is
--- over or parked. One column and one index for queue, timers and orphans.
+-- over, parked, or stopped at a gate. One column for queue, timers and orphans.
 CREATE TABLE billhook_flow_runs (
     id         TEXT     NOT NULL PRIMARY KEY,
     function   TEXT     NOT NULL,
@@ -51,14 +51,72 @@ CREATE TABLE billhook_flow_runs (
     result     TEXT,
     message    TEXT,
     rerun_of   TEXT,
-    CHECK ((due_at IS NULL) = (state NOT IN ('queued', 'running', 'waiting'))),
+    -- The order among runs that are ready to begin; empty when one has begun or waits for its time, where that is the order.
+    rank       BIGINT,
+    -- Gates that it passes before it is executed, how many of them count it, and the one that stops it.
+    gate_1     TEXT,
+    gate_2     TEXT,
+    holds      INTEGER  NOT NULL DEFAULT 0,
+    blocked_on TEXT,
+    blocked_places INTEGER,
+    -- Until it is claimed, further events with this key join it; of how many, and why it is not due.
+    slot       TEXT,
+    events     INTEGER  NOT NULL DEFAULT 1,
+    events_max INTEGER  NOT NULL DEFAULT 1,
+    pause      TEXT     CHECK (pause IN ('throttle', 'debounce', 'batch')),
+    -- No two runs of the function that have not ended have the same. It stays, so that a run that goes on after its end has it again.
+    singleton  TEXT,
+    CHECK ((due_at IS NULL) = (state NOT IN ('queued', 'running', 'waiting') OR blocked_on IS NOT NULL)),
+    CHECK (state IN ('queued', 'waiting') OR (rank IS NULL AND blocked_on IS NULL)),
+    CHECK (holds = 0 OR state IN ('queued', 'running', 'waiting')),
     CHECK ((holder IS NOT NULL) = (state = 'running'))
 );
 
 -- A function runs once for an event, however often it is told of it.
 CREATE UNIQUE INDEX billhook_flow_runs_dedupe_idx ON billhook_flow_runs (function, dedupe_key);
 
-CREATE INDEX billhook_flow_runs_due_idx ON billhook_flow_runs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX billhook_flow_runs_due_idx ON billhook_flow_runs (due_at) WHERE rank IS NULL AND due_at IS NOT NULL;
+
+CREATE INDEX billhook_flow_runs_ready_idx ON billhook_flow_runs (rank, id) WHERE rank IS NOT NULL AND blocked_on IS NULL;
+
+CREATE INDEX billhook_flow_runs_blocked_idx ON billhook_flow_runs (blocked_on, rank, id) WHERE blocked_on IS NOT NULL;
+
+CREATE INDEX billhook_flow_runs_gate_1_idx ON billhook_flow_runs (gate_1) WHERE holds >= 1;
+
+CREATE INDEX billhook_flow_runs_gate_2_idx ON billhook_flow_runs (gate_2) WHERE holds >= 2;
+
+CREATE UNIQUE INDEX billhook_flow_runs_slot_idx ON billhook_flow_runs (function, slot) WHERE slot IS NOT NULL;
+
+CREATE UNIQUE INDEX billhook_flow_runs_singleton_idx
+    ON billhook_flow_runs (function, singleton) WHERE singleton IS NOT NULL AND ended_at IS NULL;
+
+-- Events that joined a run or started none, and why. No event does so twice.
+CREATE TABLE billhook_flow_run_events (
+    function   TEXT     NOT NULL,
+    dedupe_key TEXT     NOT NULL,
+    event_key  TEXT     NOT NULL,
+    run        TEXT,
+    position   INTEGER  NOT NULL,
+    reason     TEXT     NOT NULL CHECK (reason IN ('batch', 'debounce', 'rate_limit', 'singleton')),
+    noted_at   DATETIME NOT NULL,
+    PRIMARY KEY (function, dedupe_key)
+) WITHOUT ROWID;
+
+CREATE INDEX billhook_flow_run_events_run_idx ON billhook_flow_run_events (run, position) WHERE run IS NOT NULL;
+
+CREATE INDEX billhook_flow_run_events_noted_idx ON billhook_flow_run_events (noted_at) WHERE run IS NULL;
+
+CREATE INDEX billhook_flow_run_events_event_idx ON billhook_flow_run_events (event_key);
+
+-- How fast runs start, by the keys of throttles and rate limits: when the next start is due, and what was refused.
+CREATE TABLE billhook_flow_paces (
+    key        TEXT     NOT NULL PRIMARY KEY,
+    next_at    DATETIME NOT NULL,
+    refused    BIGINT   NOT NULL DEFAULT 0,
+    refused_at DATETIME
+) WITHOUT ROWID;
+
+CREATE INDEX billhook_flow_paces_refused_idx ON billhook_flow_paces (refused_at) WHERE refused_at IS NOT NULL;
 
 -- What is recorded of steps and waits. What is final never changes.
 CREATE TABLE billhook_flow_steps (
