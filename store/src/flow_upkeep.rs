@@ -20,7 +20,7 @@ pub struct ParkedRun {
 /// What is old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowRetention {
-    /// Runs that ended before this time go, with all that is recorded of them.
+    /// Runs that ended before this time go, with all that is recorded of them, and paces of limits whose last start is as old.
     pub runs_before: Timestamp,
     /// The same for runs that failed.
     pub failed_before: Timestamp,

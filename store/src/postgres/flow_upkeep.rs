@@ -54,7 +54,11 @@ impl PostgresStore {
         let events = self
             .execute(Patience::Housekeeping, "removing old events", statements::FLOW_EVENTS_PRUNE, parameters)
             .await?;
-        Ok(runs + notes + events)
+        let parameters: Parameters<'_> = &[&runs_before, &limit(limit_rows)];
+        let paces = self
+            .execute(Patience::Housekeeping, "removing old paces", statements::FLOW_PACES_PRUNE, parameters)
+            .await?;
+        Ok(runs + notes + events + paces)
     }
 
     /// See [`crate::Store::register_flow_cron`].

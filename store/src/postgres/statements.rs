@@ -63,6 +63,7 @@ statements! {
     FLOW_LOOKBACK_DELIVERIES = "flow_lookback_deliveries";
     FLOW_LOOKBACK_EVENTS = "flow_lookback_events";
     FLOW_NAMES_LOCK = "flow_names_lock";
+    FLOW_PACES_PRUNE = "flow_paces_prune";
     FLOW_PACE_REFUSE = "flow_pace_refuse";
     FLOW_PACE_WRITE = "flow_pace_write";
     FLOW_REFUSALS = "flow_refusals";

@@ -86,7 +86,13 @@ impl SqliteStore {
                      (SELECT 1 FROM billhook_flow_run_events AS joined WHERE joined.event_key = event.key) LIMIT ?2)",
                 )?
                 .execute(params![times::precise(events_before), whole(limit)])?;
-            Ok((old.len() + notes + events) as u64)
+            let paces = connection
+                .prepare_cached(
+                    "DELETE FROM billhook_flow_paces WHERE key IN \
+                     (SELECT key FROM billhook_flow_paces WHERE next_at < ?1 ORDER BY next_at LIMIT ?2)",
+                )?
+                .execute(params![times::precise(runs_before), whole(limit)])?;
+            Ok((old.len() + notes + events + paces) as u64)
         };
         self.write(Kind::Upkeep, 0, "removing old runs", prune).await
     }

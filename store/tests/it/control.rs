@@ -324,7 +324,7 @@ fn a_claim_goes_by_its_indexes() {
         database.execute("", "ANALYZE billhook.flow_runs").await;
         let claim = include_str!("../../sql/postgres/flow_runs_claim.sql");
         let claim = claim.replace("$1", "'a'").replace("$2", "now()").replace("$3", "now()").replace("$4", "16");
-        let claim = claim.replace("$5", "ARRAY['f', 'g']");
+        let claim = claim.replace("$5", "ARRAY['f', 'g']").replace("$6", "2");
         let plan = database.plan(&claim).await;
         assert!(plan.contains("flow_runs_ready_idx") && plan.contains("flow_runs_due_idx"), "{plan}");
         assert!(!plan.contains("Seq Scan on flow_runs"), "{plan}");

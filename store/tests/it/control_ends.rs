@@ -276,7 +276,7 @@ on_both! {
         };
         assert_eq!(prune(100, 5_000).await, 0, "a batch may be repeated");
         assert_eq!(start(&database, vec![batch("e2"), limited("e4")], 120).await, [false, false]);
-        assert_eq!(prune(5_000, 5_000).await, 2 + 1 + 4, "runs, the note of e4, and the events");
+        assert_eq!(prune(5_000, 5_000).await, 2 + 1 + 4 + 1, "runs, the note of e4, events, the pace");
         assert_eq!(start(&database, vec![batch("e2")], 5_000).await, [true], "all of it is forgotten");
     }
 

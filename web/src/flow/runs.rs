@@ -28,6 +28,9 @@ pub(super) struct Run<'a> {
     rerun_of: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Option<&'a RawValue>>,
+    /// Why it does not go on at the moment, for people; only of a single run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 impl<'a> From<&'a FlowRunSummary> for Run<'a> {
@@ -48,6 +51,7 @@ impl<'a> From<&'a FlowRunSummary> for Run<'a> {
             message: run.message.as_deref(),
             rerun_of: run.rerun_of.as_deref(),
             output: None,
+            why: None,
         }
     }
 }
@@ -113,7 +117,9 @@ pub(super) async fn list(asked: &Asked<'_>) -> Answer {
 pub(super) async fn show(asked: &Asked<'_>) -> Answer {
     asked.query.only(&[])?;
     let run = asked.store.flow_run_detail(asked.id).await?.ok_or_else(|| no_run(asked.id))?;
-    asked.answer(Run::from(&run))
+    let steps = asked.store.flow_steps(asked.id).await?;
+    let why = asked.store.flow_run(asked.id).await?.map(|run| billhook_flow::why(&run, &steps));
+    asked.answer(Run { why, ..Run::from(&run) })
 }
 
 pub(super) async fn steps(asked: &Asked<'_>) -> Answer {

@@ -34,6 +34,8 @@ struct Known {
     event: Option<KeptEvent>,
     steps: Vec<FlowStep>,
     pause: Option<PausedFunction>,
+    /// The limit that holds it back, in words.
+    limit: Option<String>,
 }
 
 /// A run, for programs.
@@ -75,7 +77,9 @@ async fn read(store: &Store, id: &str) -> anyhow::Result<Option<Known>> {
     let event = store.flow_event(&run.summary.event_id).await?;
     let steps = store.flow_run_steps(id).await?;
     let pause = store.paused_functions().await?.into_iter().find(|paused| paused.id == run.summary.function);
-    Ok(Some(Known { run, event, steps, pause }))
+    let limit = store.flow_run(id).await?.filter(|run| run.blocked.is_some() || run.pause.is_some());
+    let limit = limit.map(|run| billhook_flow::why(&run, &[]));
+    Ok(Some(Known { run, event, steps, pause, limit }))
 }
 
 fn document(known: &Known, now: Timestamp) -> Document<'_> {
@@ -182,9 +186,7 @@ fn standing(known: &Known, now: Timestamp) -> String {
                 until(since, now)
             )
         }
-        RunState::Queued | RunState::Waiting if run.due_at.is_none() => {
-            "it waits for a place: as many runs are executed as its concurrency allows".to_owned()
-        }
+        RunState::Queued | RunState::Waiting if known.limit.is_some() => known.limit.clone().unwrap_or_default(),
         RunState::Queued if due > now => format!("it starts {}", until(due, now)),
         RunState::Queued => {
             format!("it is due since {}; a server that knows the function takes it when it has room", until(due, now))

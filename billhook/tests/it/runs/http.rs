@@ -1,9 +1,10 @@
 //! `/v1`.
 
 use billhook_core::run::RunState;
+use billhook_store::{Control, Gate};
 use serde_json::{Value, json};
 
-use super::{API_KEY, EVENT_KEY, House, record};
+use super::{API_KEY, EVENT_KEY, House, claim, record};
 
 impl House {
     /// Asks with the key; gives the status and the document.
@@ -81,6 +82,21 @@ fn events_and_runs_are_shown_to_who_has_the_key() {
         ] {
             assert_eq!(house.ask("GET", &format!("/v1/runs?{wrong}"), "").0, 400, "{wrong}");
         }
+    });
+}
+
+#[test]
+fn a_run_that_a_limit_holds_back_says_so() {
+    House::on_each("a_run_that_a_limit_holds_back_says_so", |house| {
+        let gate = Gate { name: "fn/mail/1".to_owned(), value: "cus_1".to_owned(), places: 1 };
+        let control = Control { gates: vec![gate.clone()], ..Control::default() };
+        let [first, second] = ["evt_1", "evt_2"].map(|event| house.start_limited("mail", event, control.clone()));
+        house.with(async |store| assert_eq!(claim(store, "mail", vec![(gate.name.clone(), 1)]).await[0].id, first));
+        let why = "1 of 1 runs of this function for the key cus_1 are under way (concurrency)";
+        let told = house.get(&format!("/v1/runs/{second}"));
+        assert!(told["why"].as_str().unwrap().contains(why), "{told}");
+        let shown = house.command(&["runs", "show", &second]);
+        assert!(shown.contains(why), "{shown}");
     });
 }
 

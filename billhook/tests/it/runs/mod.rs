@@ -12,8 +12,8 @@ use billhook_core::ulid::ulid;
 use billhook_core::{Clock as _, Secret, SystemClock};
 use billhook_flow::engine::{Matcher, Publish};
 use billhook_store::{
-    Control, FlowClaim, FlowEvent, Keep, Location, NewFlowRun, Options, PostgresLocation, Publication, Role, RunCommit,
-    RunNext, StepRecord, Store, Suspects,
+    ClaimedRun, Control, FlowClaim, FlowEvent, Keep, Location, NewFlowRun, Options, PostgresLocation, Publication,
+    Role, RunCommit, RunNext, StepRecord, Store, Suspects,
 };
 use billhook_stripe::catalogue;
 use billhook_testkit::{Server, ServerSettings, TestDatabase};
@@ -84,6 +84,10 @@ impl House {
 
     /// Starts a run of a function for an event of its own; returns its id.
     fn start(&self, function: &str, event_id: &str) -> String {
+        self.start_limited(function, event_id, Control::default())
+    }
+
+    fn start_limited(&self, function: &str, event_id: &str, control: Control) -> String {
         let id = ulid(now());
         let event = FlowEvent {
             key: format!("stripe/{event_id}"),
@@ -100,7 +104,7 @@ impl House {
             start_by: None,
             end_by: None,
             cancels: Vec::new(),
-            control: Control::default(),
+            control,
         };
         let publication = Publication { names: vec![event.name.clone()], event, keep: Keep::IfUsed, runs: vec![run] };
         let publish = Publish::one(publication, now());
@@ -115,11 +119,7 @@ impl House {
             return id;
         }
         self.with(async |store| {
-            let (holder, functions, over) = ("node-7".to_owned(), vec![function.to_owned()], String::new());
-            let lease_until = now().checked_add(LEASE).unwrap();
-            let (suspects, places) = (Suspects::NONE, Vec::new());
-            let claim = FlowClaim { holder, functions, now: now(), lease_until, limit: 100, over, suspects, places };
-            let claimed = store.claim_flow_runs(claim).await.unwrap();
+            let claimed = claim(store, function, Vec::new()).await;
             let token = claimed.iter().find(|run| run.id == id).expect("claimed").token;
             let due_at = (state == RunState::Waiting).then(|| now().checked_add(LEASE).unwrap());
             let result = (state == RunState::Succeeded).then(|| r#"{"paid":12345678901234567890}"#.to_owned());
@@ -135,4 +135,13 @@ impl House {
     fn state(&self, run: &str) -> RunState {
         self.with(async |store| store.flow_run(run).await.unwrap().unwrap().state)
     }
+}
+
+/// Claims all runs of a function that are due.
+async fn claim(store: &Store, function: &str, places: Vec<(String, u32)>) -> Vec<ClaimedRun> {
+    let (holder, functions, over) = ("node-7".to_owned(), vec![function.to_owned()], String::new());
+    let lease_until = now().checked_add(LEASE).unwrap();
+    let suspects = Suspects::NONE;
+    let claim = FlowClaim { holder, functions, now: now(), lease_until, limit: 100, over, suspects, places };
+    store.claim_flow_runs(claim).await.unwrap()
 }

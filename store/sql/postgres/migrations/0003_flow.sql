@@ -116,6 +116,8 @@ CREATE TABLE billhook.flow_paces (
 ---
 CREATE INDEX flow_paces_refused_idx ON billhook.flow_paces (refused_at) WHERE refused_at IS NOT NULL
 ---
+CREATE INDEX flow_paces_next_idx ON billhook.flow_paces (next_at)
+---
 -- What is recorded of steps and waits. What is final never changes.
 CREATE TABLE billhook.flow_steps (
     run text COLLATE "C" NOT NULL,

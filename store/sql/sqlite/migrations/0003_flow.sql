@@ -117,6 +117,7 @@ CREATE TABLE billhook_flow_paces (
 ) WITHOUT ROWID;
 
 CREATE INDEX billhook_flow_paces_refused_idx ON billhook_flow_paces (refused_at) WHERE refused_at IS NOT NULL;
+CREATE INDEX billhook_flow_paces_next_idx ON billhook_flow_paces (next_at);
 
 -- What is recorded of steps and waits. What is final never changes.
 CREATE TABLE billhook_flow_steps (
