@@ -29,11 +29,12 @@ pub enum Fault {
     Delay(Duration),
     /// Resets the client's connection after this many bytes from client to server have been forwarded.
     CutAfterBytes(u64),
-    /// Forwards the client's bytes up to and including this text, then resets the client's connection; the server still
-    /// reads and does everything that was sent, but its answer is lost. One connection; then the fault is over.
-    CutAfterText(Vec<u8>),
-    /// Like [`Fault::CutAfterText`], but the server never sees the piece of data that holds the text.
-    CutBeforeText(Vec<u8>),
+    /// Forwards the client's bytes up to and including the last of these texts, which come in this order on one connection, then
+    /// resets the client's connection; the server still reads and does everything that was sent, but its answer is lost. One
+    /// connection; then the fault is over.
+    CutAfterTexts(Vec<Vec<u8>>),
+    /// Like [`Fault::CutAfterTexts`], but the server never sees the piece of data that holds the last text.
+    CutBeforeTexts(Vec<Vec<u8>>),
 }
 
 struct Shared {
@@ -192,11 +193,11 @@ fn pump_answers(shared: &Shared, mut server: TcpStream, client: &ClientSide) {
 fn pump_requests(shared: &Shared, mut client: TcpStream, mut server: TcpStream, answers_to: &ClientSide) {
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut forwarded = 0_u64;
-    let mut tail = Vec::new();
+    let mut sought = Sought::default();
     while let Ok(count @ 1..) = client.read(&mut buffer) {
         hold(shared);
         let data = &buffer[..count];
-        let (send, cut) = decide(shared, data, forwarded, &mut tail);
+        let (send, cut) = decide(shared, data, forwarded, &mut sought);
         if cut {
             // Before the server has the data, so that its answer cannot slip through.
             answers_to.reset();
@@ -222,32 +223,52 @@ fn hold(shared: &Shared) {
     }
 }
 
-/// How many of the client's bytes to forward, and whether the connection is cut after them. `tail` keeps the end of what
-/// came before, since a text may arrive in two pieces.
-fn decide(shared: &Shared, data: &[u8], forwarded: u64, tail: &mut Vec<u8>) -> (usize, bool) {
+/// How far a connection has come with the texts that are looked for.
+#[derive(Default)]
+struct Sought {
+    found: usize,
+    /// The end of what came before, since a text may arrive in two pieces.
+    tail: Vec<u8>,
+}
+
+impl Sought {
+    /// Whether the last of the texts came with this data.
+    fn finds(&mut self, texts: &[Vec<u8>], data: &[u8]) -> bool {
+        self.tail.extend_from_slice(data);
+        while let Some(text) = texts.get(self.found) {
+            let Some(at) = self.tail.windows(text.len().max(1)).position(|window| window == text.as_slice()) else {
+                let keep = self.tail.len().min(text.len().saturating_sub(1));
+                self.tail.drain(..self.tail.len() - keep);
+                return false;
+            };
+            self.tail.drain(..at + text.len());
+            self.found += 1;
+        }
+        true
+    }
+}
+
+/// How many of the client's bytes to forward, and whether the connection is cut after them.
+fn decide(shared: &Shared, data: &[u8], forwarded: u64, sought: &mut Sought) -> (usize, bool) {
     let mut fault = shared.fault();
     match &*fault {
         Fault::CutAfterBytes(limit) => {
             let left = usize::try_from(limit.saturating_sub(forwarded)).unwrap_or(usize::MAX);
             if data.len() >= left { (left, true) } else { (data.len(), false) }
         }
-        Fault::CutAfterText(text) | Fault::CutBeforeText(text) => {
-            tail.extend_from_slice(data);
-            let found = tail.windows(text.len().max(1)).position(|window| window == text.as_slice());
-            let decision = match found {
-                Some(_) if matches!(*fault, Fault::CutBeforeText(_)) => (0, true),
-                // PostgreSQL's messages end with a byte after the text; the rest of the piece goes along.
-                Some(_) => (data.len(), true),
-                None => (data.len(), false),
-            };
-            let keep = tail.len().min(text.len().saturating_sub(1));
-            tail.drain(..tail.len() - keep);
-            if decision.1 {
-                *fault = Fault::None;
+        Fault::CutAfterTexts(texts) | Fault::CutBeforeTexts(texts) => {
+            if !sought.finds(texts, data) {
+                return (data.len(), false);
             }
-            decision
+            // PostgreSQL's messages end with a byte after the text; the rest of the piece goes along.
+            let sent = if matches!(*fault, Fault::CutBeforeTexts(_)) { 0 } else { data.len() };
+            *fault = Fault::None;
+            (sent, true)
         }
-        _ => (data.len(), false),
+        _ => {
+            *sought = Sought::default();
+            (data.len(), false)
+        }
     }
 }
 
@@ -297,7 +318,7 @@ mod tests {
         let mut stream = connect(&proxy);
         assert_eq!(exchange(&mut stream, b"BEGIN").unwrap(), b"BEGIN");
         assert_eq!(seen.recv_timeout(LIMIT).unwrap(), b"BEGIN");
-        proxy.set(Fault::CutAfterText(b"COMMIT".to_vec()));
+        proxy.set(Fault::CutAfterTexts(vec![b"COMMIT".to_vec()]));
         assert_eq!(exchange(&mut stream, b"COM").unwrap(), b"COM");
         assert!(exchange(&mut stream, b"MIT").is_err());
         assert_eq!(seen.recv_timeout(LIMIT).unwrap(), b"COM");
@@ -310,7 +331,7 @@ mod tests {
     fn a_cut_before_a_text_keeps_it_from_the_server() {
         let (target, seen) = echo();
         let proxy = Proxy::start(target).unwrap();
-        proxy.set(Fault::CutBeforeText(b"COMMIT".to_vec()));
+        proxy.set(Fault::CutBeforeTexts(vec![b"COMMIT".to_vec()]));
         assert!(exchange(&mut connect(&proxy), b"COMMIT").is_err());
         assert_eq!(exchange(&mut connect(&proxy), b"x").unwrap(), b"x");
         assert_eq!(seen.recv_timeout(LIMIT).unwrap(), b"x", "the first thing the server sees");

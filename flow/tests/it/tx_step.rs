@@ -86,14 +86,19 @@ async fn failing(event: Event, ctx: Ctx<App>) -> Result<()> {
 }
 
 /// The connection is cut when its transaction is committed.
+/// Names the connection whose commit is lost.
+const DOUBTFUL: &str = "UPDATE app_charges SET note = 'doubtful'";
+
 async fn in_doubt(event: Event, ctx: Ctx<App>) -> Result<()> {
     let (app, run, is_written) = (ctx.app(), ctx.run(), event.data["written"] == true);
     let step = ctx.tx_step("charge", |tx| async move {
         app.world.note("body");
         tx.execute(INSERT, &[run.into(), "in doubt".into()]).await?;
         if let Some(proxy) = app.proxy.as_ref().filter(|_| app.world.count("body") == 1) {
-            let text = b"COMMIT\0".to_vec();
-            proxy.set(if is_written { Fault::CutAfterText(text) } else { Fault::CutBeforeText(text) });
+            // Others commit at this moment too.
+            let texts = vec![DOUBTFUL.as_bytes().to_vec(), b"COMMIT\0".to_vec()];
+            proxy.set(if is_written { Fault::CutAfterTexts(texts) } else { Fault::CutBeforeTexts(texts) });
+            tx.execute(DOUBTFUL, &[]).await?;
         }
         Ok::<_, Error>(())
     });

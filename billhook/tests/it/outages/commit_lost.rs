@@ -37,7 +37,7 @@ fn d6_a_delivery_whose_commit_is_in_doubt_is_not_acknowledged_and_stored_once() 
         assert_eq!(ledger.deliver_next(&mut client), Answer::Acknowledged);
     }
     let (number, event) = ledger.take();
-    proxy.set(Fault::CutAfterText(event.id.clone().into_bytes()));
+    proxy.set(Fault::CutAfterTexts(vec![event.id.clone().into_bytes()]));
     assert_eq!(ledger.deliver(&mut client, number, &event), Answer::Refused, "the outcome of the commit is unknown");
     assert_eq!(proxy.cuts(), 1);
     let stored = format!("SELECT count(*) FROM billhook.inbox WHERE event_id = '{}'", event.id);
@@ -60,7 +60,7 @@ fn d6_deliveries_whose_application_is_in_doubt_take_effect_once() {
     for cuts in 0..CUTS {
         // Every other time the server never sees the commit.
         let text = b"COMMIT\0".to_vec();
-        proxy.set(if cuts % 2 == 0 { Fault::CutAfterText(text) } else { Fault::CutBeforeText(text) });
+        proxy.set(if cuts % 2 == 0 { Fault::CutAfterTexts(vec![text]) } else { Fault::CutBeforeTexts(vec![text]) });
         for _ in 0..DELIVERIES {
             assert_eq!(ledger.deliver_next(&mut client), Answer::Acknowledged, "the inbox has a statement of its own");
         }
