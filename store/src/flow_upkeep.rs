@@ -1,5 +1,6 @@
 //! What is done to runs without anybody asking: times that are over, schedules, and what is old.
 
+use billhook_core::run::RunState;
 use jiff::Timestamp;
 
 use crate::{FlowEvent, Store, StoreError};
@@ -13,6 +14,25 @@ pub struct ParkedRun {
     pub function: String,
     /// Why it is parked.
     pub message: String,
+    /// The event that started it.
+    pub event: FlowEvent,
+}
+
+/// A run that ended without its function: it was called off, expired, or was given a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedRun {
+    /// Its id.
+    pub id: String,
+    /// The function.
+    pub function: String,
+    /// Its last token.
+    pub token: i64,
+    /// How it ended.
+    pub state: RunState,
+    /// The result that it was given, as JSON.
+    pub result: Option<String>,
+    /// Why it ended.
+    pub message: Option<String>,
     /// The event that started it.
     pub event: FlowEvent,
 }
@@ -32,6 +52,11 @@ impl Store {
     /// Ends runs whose time is over; returns their ids. Whoever executes one is refused from here on.
     pub async fn expire_flow_runs(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
         each!(self, driver => driver.expire_flow_runs(now, limit).await)
+    }
+
+    /// Runs that ended without their function and of which nobody has told, the oldest first.
+    pub async fn ended_flow_runs(&self, limit: usize) -> Result<Vec<EndedRun>, StoreError> {
+        each!(self, driver => driver.ended_flow_runs(limit).await)
     }
 
     /// Runs that were parked at this time or before, the oldest first.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use billhook_core::run::RunState;
-use billhook_store::{EventName, FlowRetention, ParkedRun, Publication, RunNext, StoreError, Transaction, Work};
+use billhook_store::{
+    EndedRun, EventName, FlowRetention, ParkedRun, Publication, RunNext, StoreError, Transaction, Work,
+};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
@@ -53,6 +55,7 @@ impl<App: Send + Sync + 'static> Upkeep<App> {
         for run in self.0.store.expire_flow_runs(now, BATCH_MAX).await? {
             tracing::warn!(run, "a run expired");
         }
+        self.tell_ended(now).await?;
         for parked in self.0.store.parked_flow_runs(before(PARKED_LONGEST), BATCH_MAX).await? {
             self.fail(parked, now).await?;
         }
@@ -60,6 +63,25 @@ impl<App: Send + Sync + 'static> Upkeep<App> {
             let (runs_before, failed_before) = (before(RUNS_KEPT), before(FAILED_KEPT));
             let retention = FlowRetention { runs_before, failed_before, events_before: runs_before };
             while self.0.store.prune_flow(retention, BATCH_MAX).await? >= BATCH_MAX as u64 {}
+        }
+        Ok(())
+    }
+
+    /// Tells whoever invoked them of runs that ended without their function.
+    async fn tell_ended(&self, now: Timestamp) -> Result<(), StoreError> {
+        let ended = self.0.store.ended_flow_runs(BATCH_MAX).await?;
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let told = |ended: EndedRun| {
+            let EndedRun { id, function, token, state, result, message, event } = ended;
+            let next = RunNext { state, due_at: None, failures: 0, result, message };
+            let ended = Ended { run: &id, function: &function, event: &event, token };
+            let publications = ended.told(&self.0.functions, &next, now);
+            (id, publications)
+        };
+        if self.0.store.transact(TellEnded { ended: ended.into_iter().map(told).collect(), now }).await? {
+            self.0.wake.notify_one();
         }
         Ok(())
     }
@@ -74,6 +96,28 @@ impl<App: Send + Sync + 'static> Upkeep<App> {
             self.0.wake.notify_one();
         }
         Ok(())
+    }
+}
+
+/// Tells of runs that ended without their function, those of which nobody has told; returns whether somebody was told.
+struct TellEnded {
+    ended: Vec<(String, Vec<Publication>)>,
+    now: Timestamp,
+}
+
+impl Work for TellEnded {
+    type Output = bool;
+
+    async fn run<T: Transaction>(self, transaction: &mut T) -> Result<bool, StoreError> {
+        let names: Vec<EventName> =
+            self.ended.iter().flat_map(|(_, told)| told).flat_map(Publication::event_names).collect();
+        let paths = transaction.attend(&names).await?;
+        let runs: Vec<String> = self.ended.iter().map(|(run, _)| run.clone()).collect();
+        let taken = transaction.take_ended_flow_runs(&runs).await?;
+        let told = self.ended.into_iter().filter(|(run, _)| taken.contains(run));
+        let publications: Vec<Publication> = told.flat_map(|(_, publications)| publications).collect();
+        let published = transaction.publish(&publications, &paths, &Matcher, self.now).await?;
+        Ok(!published.is_empty())
     }
 }
 

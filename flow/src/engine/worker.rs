@@ -19,18 +19,18 @@ use tokio::task::LocalSet;
 use super::EngineOptions;
 use super::chance;
 use super::committer::Committer;
-use super::ends::Ended;
+use super::ends::{self, Ended};
 use super::enrich::{Enrich, EnrichError};
 use super::held::Held;
 use super::lookback::{Back, ReadDelivery};
-use super::route::{self, Source};
+use super::route::{self, Publish, Source};
 use super::session::Sessions;
 use crate::error::Error;
 use crate::event::Event;
 use crate::exchange::{Invocation, Journal, Lost, Memo, Outcome, Record, Request, Sent, TransactionSession, Wait};
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::names::{Aliases, INVOKED};
+use crate::names::{Aliases, FINISHED, INVOKED};
 use crate::registry::Functions;
 
 /// How the threads are called, before their number.
@@ -266,16 +266,41 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
                 Memo::Came(Some(event)) => Some(event.id.clone()),
                 _ => None,
             });
-            return Ok(self.look_back(&names, &came.collect()).await);
+            return Ok(self.look_back(&names, &came.collect()).await && self.tell_not_started(waits).await);
         }
         Ok(true)
     }
 
-    /// Looks back until the database answers: the wait is recorded, and nobody would do it later. False when the run is somebody else's.
+    /// Ends waits for runs that this one invoked and that were not started; false when the run is somebody else's.
+    async fn tell_not_started(&self, waits: &[Wait]) -> bool {
+        let invokes = |wait: &&Wait| matches!(&wait.memo, Memo::Event { name, .. } if name == FINISHED);
+        for wait in waits.iter().filter(invokes).filter_map(|wait| self.wait(wait)) {
+            let check = async || match self.bench.store.flow_run(&wait.value).await? {
+                Some(_) => Ok(()),
+                None => {
+                    let now = self.bench.clock.now();
+                    let told = ends::not_started(&self.bench.functions, &wait.value, now);
+                    self.bench.store.transact(Publish::one(told, now)).await.map(drop)
+                }
+            };
+            if !self.persist("whether an invoked run was started could not be read", check).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Looks back; false when the run is somebody else's.
     async fn look_back(&self, names: &[String], consumed: &HashSet<String>) -> bool {
+        let look = async || self.back().events(names, consumed).await.map(drop);
+        self.persist("earlier events could not be looked for", look).await
+    }
+
+    /// Tries until the database answers: the wait is recorded, and nobody would do it later. False when the run is somebody else's.
+    async fn persist(&self, failure: &str, attempt: impl AsyncFn() -> Result<(), StoreError>) -> bool {
         let mut pause_ms = LOOK_BACK_MS.0;
-        while let Err(error) = self.back().events(names, consumed).await {
-            tracing::warn!(%error, run = self.claimed.id, "earlier events could not be looked for; trying again");
+        while let Err(error) = attempt().await {
+            tracing::warn!(%error, run = self.claimed.id, "{failure}; trying again");
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             pause_ms = (pause_ms * 2).min(LOOK_BACK_MS.1);
             if !self.bench.held.is_held(&self.claimed.id, self.claimed.token) {
@@ -292,7 +317,10 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         let event = Event::new(run.clone(), INVOKED, data.clone(), now);
         let function = self.bench.functions.get(function)?;
         let mut publication = route::addressed(function, &event, now);
-        publication.runs.iter_mut().for_each(|started| started.id.clone_from(run));
+        for started in &mut publication.runs {
+            started.id.clone_from(run);
+            started.cancels.iter_mut().for_each(|wait| wait.run.clone_from(run));
+        }
         Some(publication)
     }
 

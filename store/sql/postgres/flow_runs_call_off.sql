@@ -8,5 +8,7 @@ WITH called_off AS (
     RETURNING run.id
 ), forgotten AS (
     DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM called_off)
+), noted AS (
+    INSERT INTO billhook.flow_ended (run) SELECT id FROM called_off ON CONFLICT (run) DO NOTHING
 )
 SELECT id FROM called_off

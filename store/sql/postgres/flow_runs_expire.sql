@@ -8,5 +8,7 @@ WITH late AS (
     RETURNING run.id
 ), forgotten AS (
     DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM expired)
+), noted AS (
+    INSERT INTO billhook.flow_ended (run) SELECT id FROM expired ON CONFLICT (run) DO NOTHING
 )
 SELECT id FROM expired

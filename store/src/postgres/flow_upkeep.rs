@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::flow::event_at;
+use super::flow_runs::state;
 use super::session::Patience;
 use super::{Parameters, PostgresStore, column, limit, statements};
-use crate::{FlowRetention, ParkedRun, StoreError};
+use crate::{EndedRun, FlowRetention, ParkedRun, StoreError};
 
 impl PostgresStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -18,6 +19,22 @@ impl PostgresStore {
         let operation = "ending runs whose time is over";
         let rows = self.query(Patience::Housekeeping, operation, statements::FLOW_RUNS_EXPIRE, parameters).await?;
         rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// See [`crate::Store::ended_flow_runs`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn ended_flow_runs(&self, limit_runs: usize) -> Result<Vec<EndedRun>, StoreError> {
+        let operation = "looking for ended runs";
+        let parameters: Parameters<'_> = &[&limit(limit_runs)];
+        let rows = self.query(Patience::Housekeeping, operation, statements::FLOW_ENDED_READ, parameters).await?;
+        let ended = |row: &Row| {
+            let (id, function, token, state) = (column(row, 0)?, column(row, 1)?, column(row, 2)?, state(row, 3)?);
+            let (result, message, event) = (column(row, 4)?, column(row, 5)?, event_at(row, 6)?);
+            Ok(EndedRun { id, function, token, state, result, message, event })
+        };
+        rows.iter().map(ended).collect()
     }
 
     /// See [`crate::Store::parked_flow_runs`].

@@ -50,6 +50,9 @@ statements! {
     FLOW_CRON_REGISTER = "flow_cron_register";
     FLOW_CRON_TAKE = "flow_cron_take";
     FLOW_DUE = "flow_due";
+    FLOW_ENDED_NOTE = "flow_ended_note";
+    FLOW_ENDED_READ = "flow_ended_read";
+    FLOW_ENDED_TAKE = "flow_ended_take";
     FLOW_EVENTS_CANCEL = "flow_events_cancel";
     FLOW_EVENTS_COUNT = "flow_events_count";
     FLOW_EVENTS_DUE = "flow_events_due";

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::flow_runs::{event, state, unsigned};
+use super::flow_upkeep::note_ended;
 use super::inbox::whole;
 use super::job::Kind;
 use super::{SqliteStore, publish, times};
@@ -153,6 +154,9 @@ fn order_run(connection: &Connection, id: &str, order: RunOrder, now: Timestamp)
             change.forgives_failures
         ])?;
     publish::forget(connection, id)?;
+    if change.due_at.is_none() {
+        note_ended(connection, id)?;
+    }
     for beginning in change.forgets {
         connection
             .prepare_cached("DELETE FROM billhook_flow_steps WHERE run = ?1 AND substr(memo, 1, length(?2)) = ?2")?
@@ -233,6 +237,7 @@ fn cancel_many(
     for run in &runs {
         cancel.execute(params![run, times::precise(now), cancellation.reason])?;
         publish::forget(connection, run)?;
+        note_ended(connection, run)?;
     }
     connection
         .prepare_cached(

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::flow::event_at;
+use super::flow_runs::state;
 use super::inbox::whole;
 use super::job::Kind;
 use super::publish::forget;
 use super::{SqliteStore, times};
-use crate::{FlowRetention, ParkedRun, StoreError};
+use crate::{EndedRun, FlowRetention, ParkedRun, StoreError};
 
 impl SqliteStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -23,10 +24,33 @@ impl SqliteStore {
                 )?
                 .query_map(params![times::precise(now), whole(limit)], |row| row.get(0))?
                 .collect::<rusqlite::Result<Vec<String>>>()?;
-            expired.iter().try_for_each(|run| forget(connection, run))?;
+            for run in &expired {
+                forget(connection, run)?;
+                note_ended(connection, run)?;
+            }
             Ok(expired)
         };
         self.write(Kind::Upkeep, 0, "ending runs whose time is over", expire).await
+    }
+
+    /// See [`crate::Store::ended_flow_runs`].
+    pub async fn ended_flow_runs(&self, limit: usize) -> Result<Vec<EndedRun>, StoreError> {
+        self.read("looking for ended runs", move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT run.id, run.function, run.token, run.state, run.result, run.message, \
+                     event.key, event.id, event.name, event.data, event.ts FROM billhook_flow_ended AS ended \
+                     JOIN billhook_flow_runs AS run ON run.id = ended.run \
+                     JOIN billhook_flow_events AS event ON event.key = run.event_key ORDER BY ended.run LIMIT ?1",
+                )?
+                .query_map([whole(limit)], |row| {
+                    let (id, function, token, state) = (row.get(0)?, row.get(1)?, row.get(2)?, state(row, 3)?);
+                    let (result, message, event) = (row.get(4)?, row.get(5)?, event_at(row, 6)?);
+                    Ok(EndedRun { id, function, token, state, result, message, event })
+                })?
+                .collect()
+        })
+        .await
     }
 
     /// See [`crate::Store::parked_flow_runs`].
@@ -123,4 +147,24 @@ pub(super) fn fail_parked(connection: &Connection, run: &str, now: Timestamp) ->
         .execute(params![run, times::precise(now)])?;
     forget(connection, run)?;
     Ok(failed == 1)
+}
+
+/// Notes a run that ended without its function; see [`crate::Store::ended_flow_runs`].
+pub(super) fn note_ended(connection: &Connection, run: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO billhook_flow_ended (run) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([run])
+        .map(drop)
+}
+
+/// See [`crate::Transaction::take_ended_flow_runs`].
+pub(super) fn take_ended(connection: &Connection, runs: &[String]) -> rusqlite::Result<Vec<String>> {
+    let mut take = connection.prepare_cached("DELETE FROM billhook_flow_ended WHERE run = ?1")?;
+    let mut taken = Vec::new();
+    for run in runs {
+        if take.execute([run])? == 1 {
+            taken.push(run.clone());
+        }
+    }
+    Ok(taken)
 }

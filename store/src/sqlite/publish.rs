@@ -8,6 +8,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 use super::flow::event_at;
+use super::flow_upkeep::note_ended;
 use super::times;
 use crate::{
     EventName, FlowEvent, FlowWait, Keep, NewFlowRun, Publication, Published, StoredWait, WaitKind, WaitMatcher,
@@ -234,6 +235,9 @@ fn cancel(connection: &Connection, run: &str, message: &str, now: Timestamp) -> 
         )?
         .execute(params![run, message, times::precise(now)])?;
     forget(connection, run)?;
+    if cancelled == 1 {
+        note_ended(connection, run)?;
+    }
     Ok(cancelled == 1)
 }
 

@@ -1,6 +1,7 @@
 //! The engine on both stores: the functions that its tests execute, and the house in which they do.
 
 mod events;
+mod invoked;
 mod runs;
 mod times;
 
@@ -124,6 +125,21 @@ async fn parent(_event: Event, ctx: Ctx<App>) -> Result<String> {
     Ok(format!("{six}, {}", refused.expect_err("it fails").to_string().contains("no such")))
 }
 
+/// Invokes what its event names, and tells how that ended.
+async fn caller(event: Event, ctx: Ctx<App>) -> Result<String> {
+    let function = event.data["function"].as_str().unwrap_or_default();
+    let ended: Result<serde_json::Value> = ctx.invoke("call", function, &event.data["data"]).await;
+    Ok(match ended {
+        Ok(value) => format!("it returned {value}"),
+        Err(error) => error.to_string(),
+    })
+}
+
+/// Wants a number.
+async fn number(event: Event<u32>, _ctx: Ctx<App>) -> Result<u32> {
+    Ok(event.data)
+}
+
 /// Is started by the clock or by a failure; notes what it is told.
 async fn told_of(event: Event, ctx: Ctx<App>) -> Result<()> {
     let world = &ctx.app().world;
@@ -147,6 +163,8 @@ async fn approval(event: Event, ctx: Ctx<App>) -> Result<Option<String>> {
 pub fn functions() -> Functions<App> {
     Functions::new()
         .add(function("approval", approval).on("app/approval"))
+        .add(function("caller", caller).on("app/call"))
+        .add(function("number", number).on("app/number"))
         .add(function("parent", parent).on("app/parent"))
         .add(function("hourly", told_of).cron("0 * * * *"))
         .add(function("half-hourly", told_of).cron("TZ=Europe/Paris 30 * * * *").missed(Missed::All))
