@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::invoke::Invoke;
-use crate::send::Send;
+use crate::send::{Send, SendSignal};
 use crate::step::{Call, Step};
 use crate::tx_step::{Tx, TxStep};
 use crate::wait::{EventWait, SignalWait, Until, sleep};
@@ -193,6 +193,19 @@ impl<App> Ctx<App> {
     /// ```
     pub fn send(&self, id: impl Into<String>, name: impl Into<String>, data: &impl Serialize) -> Send {
         Send::new(Arc::clone(&self.execution), id.into(), name.into(), data)
+    }
+
+    /// Sends a signal, once, when it is awaited: to every run that waits for one of this name, or that had begun by then and comes to
+    /// such a wait later. `ctx.wait_for_signal` is the other side.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result};
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// ctx.send_signal("approve", "refund/re_1", &true).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn send_signal(&self, id: impl Into<String>, signal: impl Into<String>, data: &impl Serialize) -> SendSignal {
+        SendSignal::new(Arc::clone(&self.execution), id.into(), signal.into(), data)
     }
 
     /// Runs another function of this application with an event that has this data, and waits for what it returns.

@@ -71,7 +71,7 @@ pub use function::{Function, function};
 pub use invoke::Invoke;
 pub use names::{ALIASES, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
 pub use registry::{Defect, Functions};
-pub use send::Send;
+pub use send::{Send, SendSignal};
 pub use step::{Call, Step};
 pub use tx_step::{HOLD_DEFAULT, HOLD_MAX, Tx, TxStep};
 pub use wait::{EventWait, Signal, SignalWait, days, hours, minutes, seconds};

@@ -137,8 +137,8 @@ impl<T: DeserializeOwned> EventWait<T> {
     }
 }
 
-/// A wait for a signal: a message to whoever waits for this name, from `POST /v1/signals` or [`crate::engine::signal`]. It begins when it
-/// is awaited and gives what was sent, or `None` when nothing was in time.
+/// A wait for a signal: a message to whoever waits for this name, from [`crate::Ctx::send_signal`], `POST /v1/signals` or
+/// [`crate::engine::signal`]. It begins when it is awaited and gives what was sent, or `None` when nothing was in time.
 #[must_use = "a wait does nothing until it is awaited"]
 pub struct SignalWait<T>(EventWait<Signal<T>>);
 

@@ -98,6 +98,16 @@ pub fn signal(signal: &str, data: Value, now: Timestamp) -> Publication {
     Publication { event, names, keep: Keep::Already, runs: Vec::new() }
 }
 
+/// A signal that a run sends. It is kept: the run that is meant may not have come to its wait yet.
+pub(super) fn sent_signal(event: &Event) -> Publication {
+    Publication {
+        event: stored(event, Source::Own),
+        names: vec![event.name.clone()],
+        keep: Keep::Always,
+        runs: Vec::new(),
+    }
+}
+
 /// A scheduled event whose time has come.
 pub(super) fn due<App>(functions: &Functions<App>, event: FlowEvent, now: Timestamp) -> Publication {
     let names = vec![event.name.clone()];

@@ -30,7 +30,7 @@ use crate::event::Event;
 use crate::exchange::{Invocation, Journal, Lost, Memo, Outcome, Record, Request, Sent, TransactionSession, Wait};
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::names::{Aliases, FINISHED, INVOKED};
+use crate::names::{Aliases, FINISHED, INVOKED, SIGNAL};
 use crate::registry::Functions;
 
 /// How the threads are called, before their number.
@@ -446,6 +446,9 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             failpoint::hit("after_step_effect");
             let now = self.bench.clock.now();
             let publication = |sent: &Sent| {
+                if sent.event.name == SIGNAL {
+                    return route::sent_signal(&sent.event);
+                }
                 let names = [sent.event.name.clone()];
                 let publication = route::publication(&self.bench.functions, &sent.event, Source::User, &names, now);
                 publication.replacing(sent.schedule_key.clone())

@@ -154,6 +154,26 @@ async fn failing_handler(_event: Event, ctx: Ctx<App>) -> Result<()> {
     Err(Terminal::new("the handler fails as well").into())
 }
 
+/// Gives the word that its event names, then fails once.
+async fn approver(event: Event, ctx: Ctx<App>) -> Result<()> {
+    let world = &ctx.app().world;
+    ctx.send_signal("word", format!("approve \"{}\"", event.data["of"].as_str().unwrap_or_default()), &"granted")
+        .await?;
+    ctx.step("after", || async {
+        world.note("after");
+        if world.count("after") == 1 { Err(IoError::other("not yet")) } else { Ok(()) }
+    })
+    .await
+}
+
+/// Waits for somebody's word, which may come while it sleeps.
+async fn slow_approval(event: Event, ctx: Ctx<App>) -> Result<(Option<String>, Option<String>)> {
+    ctx.sleep("an hour", SignedDuration::from_hours(1)).await;
+    let signal = format!("approve \"{}\"", event.id);
+    let first = ctx.wait_for_signal("word", &signal).timeout(days(2)).await;
+    Ok((first, ctx.wait_for_signal("word", &signal).timeout(days(2)).await))
+}
+
 /// Waits for somebody's word.
 async fn approval(event: Event, ctx: Ctx<App>) -> Result<Option<String>> {
     let signal = format!("approve \"{}\"", event.id);
@@ -162,6 +182,8 @@ async fn approval(event: Event, ctx: Ctx<App>) -> Result<Option<String>> {
 
 pub fn functions() -> Functions<App> {
     Functions::new()
+        .add(function("approver", approver).on("app/approve"))
+        .add(function("slow-approval", slow_approval).on("app/slow-approval"))
         .add(function("approval", approval).on("app/approval"))
         .add(function("caller", caller).on("app/call"))
         .add(function("number", number).on("app/number"))
