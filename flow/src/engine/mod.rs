@@ -14,6 +14,7 @@ mod lookback;
 mod route;
 mod schedule;
 mod session;
+mod strays;
 mod upkeep;
 mod worker;
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::beside::Beside;
 use super::ends::Ended;
 use super::route::Matcher;
+use super::strays::Strays;
 
 /// Runs handled at once.
 const BATCH_MAX: usize = 500;
@@ -36,10 +37,13 @@ pub(super) struct Upkeep<App>(pub(super) Beside<App>);
 
 impl<App: Send + Sync + 'static> Upkeep<App> {
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut looks: u64 = 0;
+        let (mut looks, mut strays): (u64, Strays) = Default::default();
         while !*stop.borrow() {
             if let Err(error) = self.look(looks).await {
                 tracing::warn!(%error, "the upkeep of runs failed; trying again");
+            }
+            if let Err(error) = strays.look(&self.0).await {
+                tracing::warn!(%error, "runs of unknown functions could not be looked for; trying again");
             }
             looks = looks.wrapping_add(1);
             tokio::select! {

@@ -60,6 +60,7 @@ statements! {
     FLOW_EVENTS_PRUNE = "flow_events_prune";
     FLOW_EVENTS_REPLACE = "flow_events_replace";
     FLOW_EVENTS_TAKE = "flow_events_take";
+    FLOW_KNOWN_NOTE = "flow_known_note";
     FLOW_LOOKBACK_DELIVERIES = "flow_lookback_deliveries";
     FLOW_LOOKBACK_EVENTS = "flow_lookback_events";
     FLOW_NAMES_LOCK = "flow_names_lock";
@@ -85,6 +86,7 @@ statements! {
     FLOW_RUNS_OF_EVENT = "flow_runs_of_event";
     FLOW_RUNS_OWNED = "flow_runs_owned";
     FLOW_RUNS_PARKED = "flow_runs_parked";
+    FLOW_RUNS_PARK_STRAY = "flow_runs_park_stray";
     FLOW_RUNS_PAUSE = "flow_runs_pause";
     FLOW_RUNS_PAUSED = "flow_runs_paused";
     FLOW_RUNS_PRUNE = "flow_runs_prune";
@@ -94,6 +96,7 @@ statements! {
     FLOW_RUNS_RESUME = "flow_runs_resume";
     FLOW_RUNS_START = "flow_runs_start";
     FLOW_RUNS_STEPS = "flow_runs_steps";
+    FLOW_RUNS_TAKE_IN = "flow_runs_take_in";
     FLOW_RUN_READ = "flow_run_read";
     FLOW_STEPS_READ = "flow_steps_read";
     FLOW_STEPS_RECORD = "flow_steps_record";

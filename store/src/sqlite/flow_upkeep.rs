@@ -1,5 +1,7 @@
 //! Upkeep of runs. What each operation does stands at [`crate::Store`].
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -9,7 +11,8 @@ use super::inbox::whole;
 use super::job::Kind;
 use super::publish::forget;
 use super::{SqliteStore, times};
-use crate::{EndedRun, FlowRetention, ParkedRun, StoreError};
+use crate::flow_upkeep::STRAY;
+use crate::{EndedRun, FlowRetention, ParkedRun, StoreError, StrayRuns};
 
 impl SqliteStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -69,6 +72,47 @@ impl SqliteStore {
                 .collect()
         })
         .await
+    }
+
+    /// See [`crate::Store::note_known_functions`].
+    pub async fn note_known_functions(&self, functions: &[String], now: Timestamp) -> Result<(), StoreError> {
+        let functions = functions.to_vec();
+        let note = move |connection: &Connection| {
+            let mut note = connection.prepare_cached(
+                "INSERT INTO billhook_flow_known_functions AS known (id, seen_at) VALUES (?1, ?2) \
+                 ON CONFLICT (id) DO UPDATE SET seen_at = max(known.seen_at, excluded.seen_at)",
+            )?;
+            functions.iter().try_for_each(|id| note.execute(params![id, times::precise(now)]).map(drop))
+        };
+        self.write(Kind::Upkeep, 0, "noting functions", note).await
+    }
+
+    /// See [`crate::Store::park_stray_flow_runs`].
+    pub async fn park_stray_flow_runs(&self, stray: StrayRuns) -> Result<Vec<(String, u64)>, StoreError> {
+        let park = move |connection: &Connection| park_stray(connection, &stray);
+        self.write(Kind::Upkeep, 0, "parking runs of unknown functions", park).await
+    }
+
+    /// See [`crate::Store::take_in_flow_runs`].
+    pub async fn take_in_flow_runs(
+        &self,
+        functions: &[String],
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        let functions = serde_json::Value::from(functions).to_string();
+        let take_in = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE billhook_flow_runs SET token = token + 1, state = 'queued', due_at = ?3, parked_at = NULL, \
+                     message = NULL WHERE id IN (SELECT id FROM billhook_flow_runs WHERE parked_at IS NOT NULL \
+                     AND state = 'parked' AND function IN (SELECT value FROM json_each(?1)) \
+                     AND message = ?2 || function ORDER BY id LIMIT ?4)",
+                )?
+                .execute(params![functions, STRAY, times::precise(now), whole(limit)])
+                .map(|runs| runs as u64)
+        };
+        self.write(Kind::Upkeep, 0, "taking in runs of known functions", take_in).await
     }
 
     /// See [`crate::Store::prune_flow`].
@@ -167,4 +211,27 @@ pub(super) fn take_ended(connection: &Connection, runs: &[String]) -> rusqlite::
         }
     }
     Ok(taken)
+}
+
+/// What was due at that time or before has waited for long, and a function that was not seen since is known to nobody.
+fn park_stray(connection: &Connection, stray: &StrayRuns) -> rusqlite::Result<Vec<(String, u64)>> {
+    let StrayRuns { known, since, now, limit } = stray;
+    let known = serde_json::Value::from(known.as_slice()).to_string();
+    let functions = connection
+        .prepare_cached(
+            "UPDATE billhook_flow_runs SET token = token + 1, state = 'parked', due_at = NULL, holder = NULL, is_nudged = FALSE, \
+             parked_at = ?3, message = ?4 || function WHERE id IN (SELECT run.id FROM billhook_flow_runs AS run \
+             WHERE run.due_at <= ?1 AND run.function NOT IN (SELECT value FROM json_each(?2)) \
+             AND NOT EXISTS (SELECT 1 FROM billhook_flow_known_functions AS known \
+             WHERE known.id = run.function AND known.seen_at > ?1) \
+             AND NOT EXISTS (SELECT 1 FROM billhook_flow_functions AS paused WHERE paused.id = run.function) \
+             ORDER BY run.due_at, run.id LIMIT ?5) RETURNING function",
+        )?
+        .query_map(params![times::precise(*since), known, times::precise(*now), STRAY, whole(*limit)], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    let mut counts = BTreeMap::new();
+    for function in functions {
+        *counts.entry(function).or_default() += 1;
+    }
+    Ok(counts.into_iter().collect())
 }

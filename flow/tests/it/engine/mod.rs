@@ -3,6 +3,7 @@
 mod events;
 mod invoked;
 mod runs;
+mod strays;
 mod times;
 
 use std::io::Error as IoError;

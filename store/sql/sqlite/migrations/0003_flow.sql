@@ -88,6 +88,12 @@ CREATE TABLE billhook_flow_waits (
 
 CREATE INDEX billhook_flow_waits_name_idx ON billhook_flow_waits (name, path, value);
 
+-- Functions that some process knows, and when it last said so.
+CREATE TABLE billhook_flow_known_functions (
+    id      TEXT     NOT NULL PRIMARY KEY,
+    seen_at DATETIME NOT NULL
+) WITHOUT ROWID;
+
 -- Runs that ended without their function, of which whoever invoked them is to be told.
 CREATE TABLE billhook_flow_ended (
     run TEXT NOT NULL PRIMARY KEY
