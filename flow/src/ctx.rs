@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::invoke::Invoke;
+use crate::mirror::MirrorRead;
 use crate::send::{Send, SendSignal};
 use crate::step::{Call, Step};
 use crate::tx_step::{Tx, TxStep};
@@ -133,6 +134,23 @@ impl<App> Ctx<App> {
         B: Fn(Tx) -> F + 'a,
     {
         TxStep::new(Arc::clone(&self.execution), id.into(), body)
+    }
+
+    /// An object of Stripe's as the mirror has it now: by its kind and id, or `None`. The read is a step, named after the object.
+    ///
+    /// The event that started the run is in the mirror, and so is every event that the run waited for. For one of which the function
+    /// heard elsewhere, say from a reply of Stripe's, [`MirrorRead::at_least`] waits until the mirror has applied it.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result};
+    /// # #[derive(serde::Deserialize)] struct Invoice { status: String }
+    /// # async fn example(ctx: Ctx<()>, event: String) -> Result<()> {
+    /// let invoice = ctx.mirror::<Invoice>("invoice", "in_1").at_least(event).await?;
+    /// let is_paid = invoice.is_some_and(|invoice| invoice.status == "paid");
+    /// # let _ = is_paid; Ok(()) }
+    /// ```
+    pub fn mirror<T>(&self, object: impl Into<String>, id: impl Into<String>) -> MirrorRead<T> {
+        MirrorRead::new(Arc::clone(&self.execution), object.into(), id.into())
     }
 
     /// Sleeps, at most 366 days. The end is fixed when the sleep begins and never computed again.

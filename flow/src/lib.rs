@@ -48,6 +48,7 @@ pub mod expression;
 mod function;
 pub mod intake;
 mod invoke;
+mod mirror;
 mod names;
 mod registry;
 pub mod schedule;
@@ -64,12 +65,13 @@ pub use ctx::{Ctx, Join};
 pub use error::{Error, Result, RetryAfter, Terminal};
 pub use event::Event;
 pub use exchange::{
-    CommitError, Invocation, Journal, Lost, Memo, Outcome, ParkReason, Pending, Record, Request, Sent, StepError,
-    TransactionSession, Wait,
+    CommitError, Invocation, Journal, Lost, Memo, Mirror, Outcome, ParkReason, Pending, Progress, Record, Request,
+    Sent, StepError, TransactionSession, Wait,
 };
 pub use function::{Function, function};
 pub use invoke::Invoke;
-pub use names::{ALIASES, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
+pub use mirror::MirrorRead;
+pub use names::{ALIASES, APPLIED, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
 pub use registry::{Defect, Functions};
 pub use send::{Send, SendSignal};
 pub use step::{Call, Step};

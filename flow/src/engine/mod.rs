@@ -29,6 +29,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::exchange::Mirror;
 use crate::names::Aliases;
 use crate::registry::Functions;
 use beside::Beside;
@@ -61,6 +62,8 @@ pub struct EngineOptions {
     pub lease: SignedDuration,
     /// Reads Stripe's events out of their deliveries, for runs that wait for one which came before they did. `None` without a mirror.
     pub read_delivery: Option<ReadDelivery>,
+    /// The mirror that functions read, by whose router every event is also called [`crate::APPLIED`]. `None` without one.
+    pub mirror: Option<Arc<dyn Mirror>>,
     /// Friendly names of Stripe's events.
     pub aliases: Aliases,
     /// Completes the data of events before a function sees them; what it gave is recorded.
@@ -88,6 +91,7 @@ impl EngineOptions {
             runs_max: 1_000,
             lease: LEASE,
             read_delivery: None,
+            mirror: None,
             aliases: Aliases::default(),
             enrich: None,
         }
@@ -151,6 +155,7 @@ impl Engine {
             clock: Arc::clone(&clock),
             wake: Arc::clone(&wake),
             read_delivery: options.read_delivery,
+            mirror: options.mirror.clone(),
             aliases: options.aliases.clone(),
             enrich: options.enrich.clone(),
         };

@@ -1,6 +1,7 @@
 //! Executes claimed runs on threads of their own: the futures of functions stay on the thread on which they were made.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,10 +28,12 @@ use super::route::{self, Publish, Source};
 use super::session::Sessions;
 use crate::error::Error;
 use crate::event::Event;
-use crate::exchange::{Invocation, Journal, Lost, Memo, Outcome, Record, Request, Sent, TransactionSession, Wait};
+use crate::exchange::{
+    Invocation, Journal, Lost, Memo, Mirror, Outcome, Progress, Record, Request, Sent, TransactionSession, Wait,
+};
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::names::{Aliases, FINISHED, INVOKED, SIGNAL};
+use crate::names::{APPLIED, Aliases, FINISHED, INVOKED, SIGNAL};
 use crate::registry::Functions;
 
 /// How the threads are called, before their number.
@@ -59,6 +62,7 @@ pub(super) struct Bench<App> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Arc<Notify>,
     pub(super) read_delivery: Option<ReadDelivery>,
+    pub(super) mirror: Option<Arc<dyn Mirror>>,
     pub(super) aliases: Aliases,
     pub(super) enrich: Option<Arc<dyn Enrich>>,
 }
@@ -266,28 +270,51 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
                 Memo::Came(Some(event)) => Some(event.id.clone()),
                 _ => None,
             });
-            return Ok(self.look_back(&names, &came.collect()).await && self.tell_not_started(waits).await);
+            return Ok(self.look_back(&names, &came.collect()).await && self.tell_of_the_past(waits).await);
         }
         Ok(true)
     }
 
-    /// Ends waits for runs that this one invoked and that were not started; false when the run is somebody else's.
-    async fn tell_not_started(&self, waits: &[Wait]) -> bool {
-        let invokes = |wait: &&Wait| matches!(&wait.memo, Memo::Event { name, .. } if name == FINISHED);
-        for wait in waits.iter().filter(invokes).filter_map(|wait| self.wait(wait)) {
-            let check = async || match self.bench.store.flow_run(&wait.value).await? {
-                Some(_) => Ok(()),
-                None => {
-                    let now = self.bench.clock.now();
-                    let told = ends::not_started(&self.bench.functions, &wait.value, now);
-                    self.bench.store.transact(Publish::one(told, now)).await.map(drop)
+    /// Ends waits whose end is no event that could be looked back for: for runs that were not started, and for what the mirror has
+    /// applied. False when the run is somebody else's.
+    async fn tell_of_the_past(&self, waits: &[Wait]) -> bool {
+        for wait in waits.iter().filter_map(|wait| self.wait(wait)) {
+            let told = match wait.name.as_str() {
+                FINISHED => {
+                    self.persist("whether a run was started is not known", async || self.tell_not_started(&wait).await)
+                        .await
                 }
+                APPLIED => {
+                    self.persist("whether an event is applied is not known", async || self.tell_applied(&wait).await)
+                        .await
+                }
+                _ => true,
             };
-            if !self.persist("whether an invoked run was started could not be read", check).await {
+            if !told {
                 return false;
             }
         }
         true
+    }
+
+    /// Ends a wait for a run that this one invoked and that was not started.
+    async fn tell_not_started(&self, wait: &FlowWait) -> Result<(), StoreError> {
+        let (store, now) = (&self.bench.store, self.bench.clock.now());
+        if store.flow_run(&wait.value).await?.is_some() {
+            return Ok(());
+        }
+        let told = ends::not_started(&self.bench.functions, &wait.value, now);
+        store.transact(Publish::one(told, now)).await.map(drop)
+    }
+
+    /// Ends a wait for an event that the mirror had applied before the wait was there.
+    async fn tell_applied(&self, wait: &FlowWait) -> Result<(), Error> {
+        let Some(mirror) = &self.bench.mirror else { return Ok(()) };
+        if mirror.progress(&wait.value).await? == Progress::Applied {
+            let now = self.bench.clock.now();
+            self.bench.store.transact(Publish::one(route::applied(&wait.value, now), now)).await?;
+        }
+        Ok(())
     }
 
     /// Looks back; false when the run is somebody else's.
@@ -297,7 +324,7 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
     }
 
     /// Tries until the database answers: the wait is recorded, and nobody would do it later. False when the run is somebody else's.
-    async fn persist(&self, failure: &str, attempt: impl AsyncFn() -> Result<(), StoreError>) -> bool {
+    async fn persist<E: fmt::Display>(&self, failure: &str, attempt: impl AsyncFn() -> Result<(), E>) -> bool {
         let mut pause_ms = LOOK_BACK_MS.0;
         while let Err(error) = attempt().await {
             tracing::warn!(%error, run = self.claimed.id, "{failure}; trying again");
@@ -464,6 +491,10 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             }
             Ok(())
         })
+    }
+
+    fn mirror(&self) -> Option<Arc<dyn Mirror>> {
+        self.bench.mirror.clone()
     }
 
     fn begin(&self, limit: Duration) -> Option<Arc<dyn TransactionSession>> {

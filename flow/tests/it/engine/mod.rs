@@ -2,6 +2,7 @@
 
 mod events;
 mod invoked;
+mod mirror;
 mod runs;
 mod strays;
 mod times;
