@@ -54,6 +54,7 @@ mod registry;
 pub mod schedule;
 mod send;
 mod step;
+pub mod test_clock;
 pub mod testing;
 mod tx_step;
 mod wait;

@@ -11,6 +11,7 @@ mod ends;
 mod enrich;
 mod held;
 mod lookback;
+mod pace;
 mod route;
 mod schedule;
 mod session;
@@ -37,6 +38,7 @@ use claims::Claims;
 use committer::Committer;
 use cron::Crons;
 use held::Held;
+use pace::Pace;
 use schedule::Scheduled;
 use session::Sessions;
 use upkeep::Upkeep;
@@ -44,6 +46,7 @@ use worker::{Bench, Workers};
 
 pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
+pub use pace::{Settle, Settling};
 pub use route::{Matcher, Publish, Source, handed_in, publication, signal};
 pub use worker::is_function_thread;
 
@@ -106,6 +109,7 @@ pub struct Engine {
     held: Arc<Held>,
     store: Store,
     clock: Arc<dyn Clock>,
+    settle: Arc<dyn Settle>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -172,6 +176,7 @@ impl Engine {
             held: Arc::clone(&held),
             wake: Arc::clone(&wake),
         };
+        let settle = Arc::new(Pace(beside.clone()));
         let claiming = tokio::spawn(claims.run(stop.subscribe()));
         let tasks = vec![
             claiming,
@@ -180,12 +185,17 @@ impl Engine {
             tokio::spawn(Upkeep(beside).run(stop.subscribe())),
             committing,
         ];
-        Self { wake, scheduled, stop, held, store, clock, tasks }
+        Self { wake, scheduled, stop, held, store, clock, settle, tasks }
     }
 
     /// Looks for runs at once, after one was started in this process.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// What brings all to rest that is due, for whoever moves its clock by hand. No other engine may work on the database then.
+    pub fn settle(&self) -> Arc<dyn Settle> {
+        Arc::clone(&self.settle)
     }
 
     /// A handle that wakes it.

@@ -56,13 +56,7 @@ impl<App: Send + Sync + 'static> Upkeep<App> {
     async fn look(&self, looks: u64) -> Result<(), StoreError> {
         let now = self.0.clock.now();
         let before = |age: SignedDuration| now.saturating_sub(age).unwrap_or(Timestamp::MIN);
-        for run in self.0.store.expire_flow_runs(now, BATCH_MAX).await? {
-            tracing::warn!(run, "a run expired");
-        }
-        self.tell_ended(now).await?;
-        for parked in self.0.store.parked_flow_runs(before(PARKED_LONGEST), BATCH_MAX).await? {
-            self.fail(parked, now).await?;
-        }
+        self.end(now).await?;
         if looks.is_multiple_of(PRUNE_EVERY) {
             let (runs_before, failed_before) = (before(RUNS_KEPT), before(FAILED_KEPT));
             let retention = FlowRetention { runs_before, failed_before, events_before: runs_before };
@@ -71,11 +65,27 @@ impl<App: Send + Sync + 'static> Upkeep<App> {
         Ok(())
     }
 
+    /// Ends what has its time behind it, and tells of what ended; returns whether there was anything.
+    pub(super) async fn end(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let expired = self.0.store.expire_flow_runs(now, BATCH_MAX).await?;
+        for run in &expired {
+            tracing::warn!(run, "a run expired");
+        }
+        let has_told = self.tell_ended(now).await?;
+        let since = now.saturating_sub(PARKED_LONGEST).unwrap_or(Timestamp::MIN);
+        let parked = self.0.store.parked_flow_runs(since, BATCH_MAX).await?;
+        let has_parked = !parked.is_empty();
+        for parked in parked {
+            self.fail(parked, now).await?;
+        }
+        Ok(has_told || has_parked || !expired.is_empty())
+    }
+
     /// Tells whoever invoked them of runs that ended without their function.
-    async fn tell_ended(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn tell_ended(&self, now: Timestamp) -> Result<bool, StoreError> {
         let ended = self.0.store.ended_flow_runs(BATCH_MAX).await?;
         if ended.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let told = |ended: EndedRun| {
             let EndedRun { id, function, token, state, result, message, event } = ended;
@@ -87,7 +97,7 @@ impl<App: Send + Sync + 'static> Upkeep<App> {
         if self.0.store.transact(TellEnded { ended: ended.into_iter().map(told).collect(), now }).await? {
             self.0.wake.notify_one();
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn fail(&self, parked: ParkedRun, now: Timestamp) -> Result<(), StoreError> {

@@ -64,6 +64,7 @@ statements! {
     FLOW_LOOKBACK_DELIVERIES = "flow_lookback_deliveries";
     FLOW_LOOKBACK_EVENTS = "flow_lookback_events";
     FLOW_NAMES_LOCK = "flow_names_lock";
+    FLOW_PACE = "flow_pace";
     FLOW_RUNS_CALL_OFF = "flow_runs_call_off";
     FLOW_RUNS_CANCEL = "flow_runs_cancel";
     FLOW_RUNS_CANCELLABLE = "flow_runs_cancellable";
@@ -91,6 +92,7 @@ statements! {
     FLOW_RUNS_PAUSED = "flow_runs_paused";
     FLOW_RUNS_PRUNE = "flow_runs_prune";
     FLOW_RUNS_RELEASE = "flow_runs_release";
+    FLOW_RUNS_RELEASE_ALL = "flow_runs_release_all";
     FLOW_RUNS_RENEW = "flow_runs_renew";
     FLOW_RUNS_RERUN = "flow_runs_rerun";
     FLOW_RUNS_RESUME = "flow_runs_resume";

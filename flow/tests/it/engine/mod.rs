@@ -1,5 +1,6 @@
 //! The engine on both stores: the functions that its tests execute, and the house in which they do.
 
+mod clock;
 mod events;
 mod invoked;
 mod mirror;
