@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::invoke::Invoke;
-use crate::send::Send;
+use crate::mirror::MirrorRead;
+use crate::send::{Send, SendSignal};
 use crate::step::{Call, Step};
 use crate::tx_step::{Tx, TxStep};
 use crate::wait::{EventWait, SignalWait, Until, sleep};
@@ -135,6 +136,23 @@ impl<App> Ctx<App> {
         TxStep::new(Arc::clone(&self.execution), id.into(), body)
     }
 
+    /// An object of Stripe's as the mirror has it now: by its kind and id, or `None`. The read is a step, named after the object.
+    ///
+    /// The event that started the run is in the mirror, and so is every event that the run waited for. For one of which the function
+    /// heard elsewhere, say from a reply of Stripe's, [`MirrorRead::at_least`] waits until the mirror has applied it.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result};
+    /// # #[derive(serde::Deserialize)] struct Invoice { status: String }
+    /// # async fn example(ctx: Ctx<()>, event: String) -> Result<()> {
+    /// let invoice = ctx.mirror::<Invoice>("invoice", "in_1").at_least(event).await?;
+    /// let is_paid = invoice.is_some_and(|invoice| invoice.status == "paid");
+    /// # let _ = is_paid; Ok(()) }
+    /// ```
+    pub fn mirror<T>(&self, object: impl Into<String>, id: impl Into<String>) -> MirrorRead<T> {
+        MirrorRead::new(Arc::clone(&self.execution), object.into(), id.into())
+    }
+
     /// Sleeps, at most 366 days. The end is fixed when the sleep begins and never computed again.
     pub fn sleep(&self, id: impl Into<String>, duration: SignedDuration) -> Pin<Box<dyn Future<Output = ()>>> {
         let key = self.execution.key(id.into());
@@ -193,6 +211,19 @@ impl<App> Ctx<App> {
     /// ```
     pub fn send(&self, id: impl Into<String>, name: impl Into<String>, data: &impl Serialize) -> Send {
         Send::new(Arc::clone(&self.execution), id.into(), name.into(), data)
+    }
+
+    /// Sends a signal, once, when it is awaited: to every run that waits for one of this name, or that had begun by then and comes to
+    /// such a wait later. `ctx.wait_for_signal` is the other side.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result};
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// ctx.send_signal("approve", "refund/re_1", &true).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn send_signal(&self, id: impl Into<String>, signal: impl Into<String>, data: &impl Serialize) -> SendSignal {
+        SendSignal::new(Arc::clone(&self.execution), id.into(), signal.into(), data)
     }
 
     /// Runs another function of this application with an event that has this data, and waits for what it returns.

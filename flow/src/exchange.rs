@@ -198,6 +198,33 @@ pub trait Journal: Send + Sync {
         let _ = limit;
         None
     }
+
+    /// The mirror that functions read; `None` when this engine has none.
+    fn mirror(&self) -> Option<Arc<dyn Mirror>> {
+        None
+    }
+}
+
+/// How far an event of Stripe's has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It has not arrived, or is no longer kept.
+    Unknown,
+    /// It has arrived and waits to be applied.
+    Waiting,
+    /// It is in the quarantine.
+    SetAside,
+    /// What it says is in the mirror.
+    Applied,
+}
+
+/// The mirrored objects of Stripe's, as functions read them.
+pub trait Mirror: Send + Sync {
+    /// An object by its kind, as `invoice`, and its id; `None` when there is none. A deleted one is `{id, object, deleted: true}`.
+    fn object<'a>(&'a self, object: &'a str, id: &'a str) -> Pending<'a, crate::Result<Option<Value>>>;
+
+    /// How far an event has come, by its id.
+    fn progress<'a>(&'a self, event: &'a str) -> Pending<'a, crate::Result<Progress>>;
 }
 
 /// A transaction of the engine's database. It begins with its first statement, and is rolled back when it is dropped.

@@ -13,7 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::exchange::{Journal, Memo, Outcome, ParkReason, Record, Request, StepError, TransactionSession, Wait};
+use crate::exchange::{
+    Journal, Memo, Mirror, Outcome, ParkReason, Record, Request, StepError, TransactionSession, Wait,
+};
 
 /// Most steps and waits of one run: each is a row and is read at every replay.
 pub(crate) const STEPS_MAX: u32 = 1_000;
@@ -103,6 +105,11 @@ impl Execution {
     /// A transaction of the engine's database, if it has one.
     pub(crate) fn begin(&self, limit: Duration) -> Option<Arc<dyn TransactionSession>> {
         self.journal.begin(limit)
+    }
+
+    /// The mirror, if the engine has one.
+    pub(crate) fn mirror(&self) -> Option<Arc<dyn Mirror>> {
+        self.journal.mirror()
     }
 
     /// Waits for ever; the driver drops the function when nothing else can happen.

@@ -19,8 +19,8 @@ use crate::execution::{Execution, WAIT_LONGEST};
 use crate::names::FINISHED;
 use crate::wait::after;
 
-/// A run of another function. It begins when this is awaited, which gives what it returned, or an error when it failed, was called off,
-/// expired, or did not end in time.
+/// A run of another function. It begins when this is awaited, which gives what it returned, or an error as soon as it failed, was called
+/// off, expired, was not started because of its idempotency key or a limit, or did not end in time.
 #[must_use = "nothing is invoked until it is awaited"]
 pub struct Invoke<T> {
     execution: Arc<Execution>,

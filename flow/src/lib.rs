@@ -50,11 +50,13 @@ mod function;
 pub mod intake;
 mod invoke;
 mod lanes;
+mod mirror;
 mod names;
 mod registry;
 pub mod schedule;
 mod send;
 mod step;
+pub mod test_clock;
 pub mod testing;
 mod tx_step;
 mod wait;
@@ -67,14 +69,15 @@ pub use ctx::{Ctx, Join};
 pub use error::{Error, Result, RetryAfter, Terminal};
 pub use event::Event;
 pub use exchange::{
-    CommitError, Invocation, Journal, Lost, Memo, Outcome, ParkReason, Pending, Record, Request, Sent, StepError,
-    TransactionSession, Wait,
+    CommitError, Invocation, Journal, Lost, Memo, Mirror, Outcome, ParkReason, Pending, Progress, Record, Request,
+    Sent, StepError, TransactionSession, Wait,
 };
 pub use function::{Function, function, function_batch};
 pub use invoke::Invoke;
-pub use names::{ALIASES, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
+pub use mirror::MirrorRead;
+pub use names::{ALIASES, APPLIED, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
 pub use registry::{Defect, Functions};
-pub use send::Send;
+pub use send::{Send, SendSignal};
 pub use step::{Call, Step};
 pub use tx_step::{HOLD_DEFAULT, HOLD_MAX, Tx, TxStep};
 pub use wait::{EventWait, Signal, SignalWait, days, hours, minutes, seconds};

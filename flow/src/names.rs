@@ -150,6 +150,10 @@ pub(crate) const FINISHED: &str = "billhook/function.finished";
 /// A run invokes a function.
 pub(crate) const INVOKED: &str = "billhook/function.invoked";
 
+/// The second name of every event of Stripe's that the mirror has applied. Whoever routes them says it, so that reads which wait for one
+/// event need not know its type.
+pub const APPLIED: &str = "billhook/applied";
+
 /// A signal for whoever waits for it.
 pub(crate) const SIGNAL: &str = "billhook/signal";
 

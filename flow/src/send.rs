@@ -1,4 +1,4 @@
-//! Sending events from a run.
+//! Sending events and signals from a run.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use billhook_core::step::StepKey;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -27,6 +28,8 @@ pub struct Send {
     at: Option<Timestamp>,
     id: Option<String>,
     schedule_key: Option<String>,
+    /// Whether it has one of the names that only Billhook itself gives.
+    is_own: bool,
 }
 
 impl Send {
@@ -34,7 +37,7 @@ impl Send {
         let key = execution.key(id);
         let data = serde_json::to_value(data)
             .map_err(|error| Error::terminal(format!("the data of {name} is no JSON, so it cannot be sent: {error}")));
-        Self { execution, key, name, data, at: None, id: None, schedule_key: None }
+        Self { execution, key, name, data, at: None, id: None, schedule_key: None, is_own: false }
     }
 
     /// When the event takes effect; a time that is past means at once. At most 366 days ahead.
@@ -69,7 +72,7 @@ impl IntoFuture for Send {
 
 impl Send {
     async fn run(self) -> Result<String> {
-        let Self { execution, key, name, data, at, id, schedule_key } = self;
+        let Self { execution, key, name, data, at, id, schedule_key, is_own } = self;
         let key = key?;
         match execution.memo(&key) {
             Some(Memo::Done(id)) => return Ok(id.as_str().unwrap_or_default().to_owned()),
@@ -79,7 +82,7 @@ impl Send {
         }
         let now = execution.now();
         let ts = at.unwrap_or(now).max(now);
-        if let Some(defect) = defect(&name, ts, now) {
+        if let Some(defect) = defect(&name, ts, now).filter(|_| !is_own) {
             return Err(Error::terminal(defect));
         }
         let id = id.unwrap_or_else(|| key.idempotency_key(&execution.request.run));
@@ -93,6 +96,39 @@ impl Send {
         }
         drop(busy);
         Ok(id)
+    }
+}
+
+/// A signal on its way. It is sent when it is awaited, once, in the transaction that records it.
+#[must_use = "nothing is sent until it is awaited"]
+pub struct SendSignal {
+    signal: String,
+    send: Send,
+}
+
+impl SendSignal {
+    pub(crate) fn new(execution: Arc<Execution>, id: String, signal: String, data: &impl Serialize) -> Self {
+        let send = Send::new(execution, id, names::SIGNAL.to_owned(), data);
+        let data = send.data.map(|data| json!({ "signal": signal, "data": data }));
+        Self { send: Send { data, is_own: true, ..send }, signal }
+    }
+}
+
+impl IntoFuture for SendSignal {
+    type Output = Result<()>;
+    /// Not `Send`: nothing is sent within a step.
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { signal, send } = self;
+            if signal.is_empty() || signal.len() > NAME_BYTES_MAX || signal.contains('\0') {
+                let why =
+                    format!("the name of a signal has 1 to {NAME_BYTES_MAX} bytes and no NUL, and {signal:?} is none");
+                return Err(Error::terminal(why));
+            }
+            send.run().await.map(drop)
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use billhook_core::step::StepKey;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -59,6 +59,7 @@ pub(crate) async fn sleep(execution: Arc<Execution>, key: Result<StepKey, Error>
                 Until::Time(time) => time.min(latest),
                 Until::For(duration) => after(now, duration).min(latest),
             };
+            let until = storable(until);
             if until > now {
                 execution.wait(&key, Memo::Sleep { until }, true).await
             }
@@ -67,7 +68,14 @@ pub(crate) async fn sleep(execution: Arc<Execution>, key: Result<StepKey, Error>
 }
 
 pub(crate) fn after(now: Timestamp, duration: SignedDuration) -> Timestamp {
-    now.saturating_add(duration).unwrap_or(Timestamp::MAX)
+    storable(now.saturating_add(duration).unwrap_or(Timestamp::MAX))
+}
+
+/// The first time that is not before and that databases hold, which know microseconds. Whoever is woken at the stored time would else
+/// find that it is too early.
+fn storable(time: Timestamp) -> Timestamp {
+    let up = TimestampRound::new().smallest(Unit::Microsecond).mode(RoundMode::Ceil);
+    time.round(up).unwrap_or(time)
 }
 
 /// A wait for an event. It begins when it is awaited and gives the first event that matches, or `None` when none came in time.
@@ -137,8 +145,8 @@ impl<T: DeserializeOwned> EventWait<T> {
     }
 }
 
-/// A wait for a signal: a message to whoever waits for this name, from `POST /v1/signals` or [`crate::engine::signal`]. It begins when it
-/// is awaited and gives what was sent, or `None` when nothing was in time.
+/// A wait for a signal: a message to whoever waits for this name, from [`crate::Ctx::send_signal`], `POST /v1/signals` or
+/// [`crate::engine::signal`]. It begins when it is awaited and gives what was sent, or `None` when nothing was in time.
 #[must_use = "a wait does nothing until it is awaited"]
 pub struct SignalWait<T>(EventWait<Signal<T>>);
 

@@ -1,5 +1,6 @@
 //! What is done to runs without anybody asking: times that are over, schedules, and what is old.
 
+use billhook_core::run::RunState;
 use jiff::Timestamp;
 
 use crate::{FlowEvent, Store, StoreError};
@@ -17,6 +18,25 @@ pub struct ParkedRun {
     pub event: FlowEvent,
 }
 
+/// A run that ended without its function: it was called off, expired, or was given a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedRun {
+    /// Its id.
+    pub id: String,
+    /// The function.
+    pub function: String,
+    /// Its last token.
+    pub token: i64,
+    /// How it ended.
+    pub state: RunState,
+    /// The result that it was given, as JSON.
+    pub result: Option<String>,
+    /// Why it ended.
+    pub message: Option<String>,
+    /// The event that started it.
+    pub event: FlowEvent,
+}
+
 /// What is old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowRetention {
@@ -28,10 +48,53 @@ pub struct FlowRetention {
     pub events_before: Timestamp,
 }
 
+/// How the message of a run begins that is parked since no process knows its function; the function's id follows. It stays as it is, so
+/// that every version finds what another one parked.
+pub(crate) const STRAY: &str = "no process knows function ";
+
+/// Which runs nobody takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrayRuns {
+    /// The functions that this process knows.
+    pub known: Vec<String>,
+    /// Due at this time or before, of a function that no process has known since.
+    pub since: Timestamp,
+    /// The time.
+    pub now: Timestamp,
+    /// Most runs.
+    pub limit: usize,
+}
+
 impl Store {
+    /// Notes that a process knows these functions.
+    pub async fn note_known_functions(&self, functions: &[String], now: Timestamp) -> Result<(), StoreError> {
+        each!(self, driver => driver.note_known_functions(functions, now).await)
+    }
+
+    /// Parks runs of functions that no process knows. Returns the functions, and how many runs of each. A paused function counts as
+    /// known: its runs wait for whoever paused it.
+    pub async fn park_stray_flow_runs(&self, stray: StrayRuns) -> Result<Vec<(String, u64)>, StoreError> {
+        each!(self, driver => driver.park_stray_flow_runs(stray).await)
+    }
+
+    /// Lets runs of these functions go on that were parked because no process knew their function; returns how many.
+    pub async fn take_in_flow_runs(
+        &self,
+        functions: &[String],
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        each!(self, driver => driver.take_in_flow_runs(functions, now, limit).await)
+    }
+
     /// Ends runs whose time is over; returns their ids. Whoever executes one is refused from here on.
     pub async fn expire_flow_runs(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
         each!(self, driver => driver.expire_flow_runs(now, limit).await)
+    }
+
+    /// Runs that ended without their function and of which nobody has told, the oldest first.
+    pub async fn ended_flow_runs(&self, limit: usize) -> Result<Vec<EndedRun>, StoreError> {
+        each!(self, driver => driver.ended_flow_runs(limit).await)
     }
 
     /// Runs that were parked at this time or before, the oldest first.

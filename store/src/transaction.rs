@@ -173,6 +173,10 @@ pub trait Transaction: Send {
         to: Timestamp,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// Takes runs that ended without their function; returns those of which nobody has told yet.
+    fn take_ended_flow_runs(&mut self, runs: &[String])
+    -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
     /// Fails a run that is parked; false when it is not.
     fn fail_parked_flow_run(
         &mut self,

@@ -157,4 +157,4 @@ impl<'a> Search<'a> {
 
 #[cfg(test)]
 #[path = "enrich_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -78,7 +78,7 @@ fn live(account: &mut Account) -> (String, String) {
     (customer, subscription)
 }
 
-async fn open(database: &TestDatabase) -> Store {
+pub async fn open(database: &TestDatabase) -> Store {
     let location = match database {
         TestDatabase::Sqlite(directory) => Location::Sqlite { path: directory.path().join("billhook.db") },
         TestDatabase::Postgres { .. } => Location::Postgres(PostgresLocation {
@@ -96,7 +96,7 @@ async fn open(database: &TestDatabase) -> Store {
     store
 }
 
-fn delivery(body: &Value) -> Delivery {
+pub fn delivery(body: &Value) -> Delivery {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let object = &body["data"]["object"];
     Delivery {

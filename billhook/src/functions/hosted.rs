@@ -8,7 +8,7 @@ use billhook_flow::{Aliases, Functions};
 use billhook_mirror::route::Router;
 use billhook_store::Store;
 
-use super::{FunctionClock, FunctionRouter, read_delivery};
+use super::{FunctionClock, FunctionRouter, MirrorReader, read_delivery};
 use crate::failure::Refused;
 use crate::settings::configuration::Configuration;
 use crate::settings::database::Database;
@@ -45,6 +45,7 @@ impl Hosted {
             threads,
             lease: clock.lease(),
             read_delivery: Some(read_delivery as engine::ReadDelivery),
+            mirror: Some(Arc::new(MirrorReader::new(store.clone()))),
             aliases: self.aliases.clone(),
             enrich: Some(enrich),
             ..EngineOptions::new(stripe_api::holder())

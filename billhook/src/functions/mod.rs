@@ -4,6 +4,7 @@ mod clock;
 mod data;
 mod enrich;
 mod hosted;
+mod mirror;
 mod objects;
 mod related;
 mod shape;
@@ -11,13 +12,14 @@ mod shape;
 pub use clock::FunctionClock;
 pub use enrich::MirrorEnricher;
 pub use hosted::Hosted;
+pub use mirror::MirrorReader;
 
 use std::fmt;
 use std::sync::Arc;
 
 use billhook_core::Clock;
 use billhook_flow::engine::{self, Matcher, Source, Waker};
-use billhook_flow::{Aliases, Event, Functions, of_type};
+use billhook_flow::{APPLIED, Aliases, Event, Functions, of_type};
 use billhook_mirror::route::{AppliedEvent, Router};
 use billhook_store::{Publication, WaitMatcher};
 use billhook_stripe::envelope::Envelope;
@@ -40,7 +42,9 @@ impl fmt::Debug for FunctionRouter {
 
 impl Router for FunctionRouter {
     fn names(&self, event_type: &str) -> Vec<String> {
-        self.aliases.names_of(event_type)
+        let mut names = self.aliases.names_of(event_type);
+        names.push(APPLIED.to_owned());
+        names
     }
 
     fn route(&self, event: &AppliedEvent<'_>) -> Option<Publication> {
@@ -50,14 +54,14 @@ impl Router for FunctionRouter {
             return None;
         }
         let now = self.clock.now();
-        Some(engine::publication(&self.functions, &shown(event)?, Source::Stripe, &names, now))
+        Some(applied(engine::publication(&self.functions, &shown(event)?, Source::Stripe, &names, now)))
     }
 
     fn shown(&self, event: &AppliedEvent<'_>) -> Publication {
         let names = self.aliases.names_of(event.event_type);
         let unread = || Event::new(event.id, of_type(event.event_type), Value::Null, event.created);
         let event = shown(event).unwrap_or_else(unread);
-        engine::publication(&Functions::<()>::new(), &event, Source::Stripe, &names, self.clock.now())
+        applied(engine::publication(&Functions::<()>::new(), &event, Source::Stripe, &names, self.clock.now()))
     }
 
     fn now(&self) -> Timestamp {
@@ -71,6 +75,12 @@ impl Router for FunctionRouter {
     fn started(&self) {
         self.waker.wake();
     }
+}
+
+/// The same, also for whoever waits until the mirror has applied it.
+fn applied(mut publication: Publication) -> Publication {
+    publication.names.push(APPLIED.to_owned());
+    publication
 }
 
 /// An event as functions see it; nothing when the delivery cannot be read.

@@ -35,7 +35,21 @@ impl<App: Send + Sync + 'static> Crons<App> {
         }
     }
 
-    async fn look(&self) -> Result<(), StoreError> {
+    /// When the next schedule comes.
+    pub(super) async fn next(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut next: Option<Timestamp> = None;
+        for function in self.0.functions.all() {
+            for cron in function.crons() {
+                let schedule = cron.schedule.source();
+                let last = self.0.store.register_flow_cron(function.id(), schedule, self.0.clock.now()).await?;
+                next = next.into_iter().chain(cron.schedule.next_after(last)).min();
+            }
+        }
+        Ok(next)
+    }
+
+    /// Starts what has come.
+    pub(super) async fn look(&self) -> Result<(), StoreError> {
         for function in self.0.functions.all() {
             for cron in function.crons() {
                 let schedule = cron.schedule.source();

@@ -55,12 +55,23 @@ impl Ended<'_> {
 
     fn finished(&self, next: &RunNext, now: Timestamp) -> Event {
         let result = next.result.as_deref().and_then(|result| serde_json::from_str::<Value>(result).ok());
-        let data = json!({
-            "run": self.run,
-            "state": next.state.name(),
-            "result": result,
-            "error": next.message,
-        });
-        Event::new(format!("finished/{}/{}", self.run, self.token), FINISHED, data, now)
+        finished(self.run, self.token, next.state.name(), result, next.message.as_deref(), now)
     }
+}
+
+/// Tells an invoker that its run was not started, since the function refuses a second one of its kind.
+pub(super) fn not_started<App>(functions: &Functions<App>, run: &str, now: Timestamp) -> Publication {
+    let why = "another run has the same idempotency key, or a limit of the function refuses it";
+    publication(
+        functions,
+        &finished(run, 0, "not started", None, Some(why), now),
+        Source::Own,
+        &[FINISHED.to_owned()],
+        now,
+    )
+}
+
+fn finished(run: &str, token: i64, state: &str, result: Option<Value>, error: Option<&str>, now: Timestamp) -> Event {
+    let data = json!({ "run": run, "state": state, "result": result, "error": error });
+    Event::new(format!("finished/{run}/{token}"), FINISHED, data, now)
 }

@@ -11,9 +11,11 @@ mod ends;
 mod enrich;
 mod held;
 mod lookback;
+mod pace;
 mod route;
 mod schedule;
 mod session;
+mod strays;
 mod upkeep;
 mod worker;
 
@@ -28,6 +30,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::exchange::Mirror;
 use crate::names::Aliases;
 use crate::registry::Functions;
 use beside::Beside;
@@ -35,6 +38,7 @@ use claims::Claims;
 use committer::Committer;
 use cron::Crons;
 use held::Held;
+use pace::Pace;
 use schedule::Scheduled;
 use session::Sessions;
 use upkeep::Upkeep;
@@ -42,6 +46,7 @@ use worker::{Bench, Workers};
 
 pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
+pub use pace::{Settle, Settling};
 pub use route::{Matcher, Publish, Source, handed_in, publication, signal};
 pub use worker::is_function_thread;
 
@@ -60,6 +65,8 @@ pub struct EngineOptions {
     pub lease: SignedDuration,
     /// Reads Stripe's events out of their deliveries, for runs that wait for one which came before they did. `None` without a mirror.
     pub read_delivery: Option<ReadDelivery>,
+    /// The mirror that functions read, by whose router every event is also called [`crate::APPLIED`]. `None` without one.
+    pub mirror: Option<Arc<dyn Mirror>>,
     /// Friendly names of Stripe's events.
     pub aliases: Aliases,
     /// Completes the data of events before a function sees them; what it gave is recorded.
@@ -87,6 +94,7 @@ impl EngineOptions {
             runs_max: 1_000,
             lease: LEASE,
             read_delivery: None,
+            mirror: None,
             aliases: Aliases::default(),
             enrich: None,
         }
@@ -101,6 +109,7 @@ pub struct Engine {
     held: Arc<Held>,
     store: Store,
     clock: Arc<dyn Clock>,
+    settle: Arc<dyn Settle>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -151,6 +160,7 @@ impl Engine {
             clock: Arc::clone(&clock),
             wake: Arc::clone(&wake),
             read_delivery: options.read_delivery,
+            mirror: options.mirror.clone(),
             aliases: options.aliases.clone(),
             enrich: options.enrich.clone(),
         };
@@ -169,6 +179,7 @@ impl Engine {
             held: Arc::clone(&held),
             wake: Arc::clone(&wake),
         };
+        let settle = Arc::new(Pace(beside.clone()));
         let claiming = tokio::spawn(claims.run(stop.subscribe()));
         let tasks = vec![
             claiming,
@@ -177,12 +188,17 @@ impl Engine {
             tokio::spawn(Upkeep(beside).run(stop.subscribe())),
             committing,
         ];
-        Self { wake, scheduled, stop, held, store, clock, tasks }
+        Self { wake, scheduled, stop, held, store, clock, settle, tasks }
     }
 
     /// Looks for runs at once, after one was started in this process.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// What brings all to rest that is due, for whoever moves its clock by hand. No other engine may work on the database then.
+    pub fn settle(&self) -> Arc<dyn Settle> {
+        Arc::clone(&self.settle)
     }
 
     /// A handle that wakes it.

@@ -17,7 +17,7 @@ use crate::exchange::Memo;
 use crate::expression::{Expression, Scope, at_path};
 use crate::function::Function;
 use crate::lanes::Lanes;
-use crate::names::SIGNAL;
+use crate::names::{APPLIED, SIGNAL};
 use crate::registry::Functions;
 
 /// Where an event comes from.
@@ -97,6 +97,22 @@ pub fn signal(signal: &str, data: Value, now: Timestamp) -> Publication {
     let event = Event::new(ulid(now), SIGNAL, json!({ "signal": signal, "data": data }), now);
     let (event, names) = (stored(&event, Source::Own), vec![SIGNAL.to_owned()]);
     Publication { event, names, keep: Keep::Already, runs: Vec::new() }
+}
+
+/// An event of Stripe's that the mirror has applied, for reads that wait for it.
+pub(super) fn applied(id: &str, now: Timestamp) -> Publication {
+    let event = stored(&Event::new(id, APPLIED, Value::Null, now), Source::Stripe);
+    Publication { event, names: vec![APPLIED.to_owned()], keep: Keep::Already, runs: Vec::new() }
+}
+
+/// A signal that a run sends. It is kept: the run that is meant may not have come to its wait yet.
+pub(super) fn sent_signal(event: &Event) -> Publication {
+    Publication {
+        event: stored(event, Source::Own),
+        names: vec![event.name.clone()],
+        keep: Keep::Always,
+        runs: Vec::new(),
+    }
 }
 
 /// A scheduled event whose time has come.

@@ -38,7 +38,7 @@ impl<App: Send + Sync + 'static> Scheduled<App> {
     }
 
     /// Publishes what is due; returns how long to wait before the next look.
-    async fn publish(&self) -> Result<Duration, StoreError> {
+    pub(super) async fn publish(&self) -> Result<Duration, StoreError> {
         let now = self.0.clock.now();
         let (due, next) = self.0.store.due_flow_events(now, BATCH_MAX).await?;
         if due.is_empty() {

@@ -1,6 +1,7 @@
 //! Executes claimed runs on threads of their own: the futures of functions stay on the thread on which they were made.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,18 +22,20 @@ use tokio::task::LocalSet;
 use super::EngineOptions;
 use super::chance;
 use super::committer::Committer;
-use super::ends::Ended;
+use super::ends::{self, Ended};
 use super::enrich::{Enrich, EnrichError};
 use super::held::Held;
 use super::lookback::{Back, ReadDelivery};
-use super::route::{self, Source};
+use super::route::{self, Publish, Source};
 use super::session::Sessions;
 use crate::error::Error;
 use crate::event::Event;
-use crate::exchange::{Invocation, Journal, Lost, Memo, Outcome, Record, Request, Sent, TransactionSession, Wait};
+use crate::exchange::{
+    Invocation, Journal, Lost, Memo, Mirror, Outcome, Progress, Record, Request, Sent, TransactionSession, Wait,
+};
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::names::{Aliases, INVOKED};
+use crate::names::{APPLIED, Aliases, FINISHED, INVOKED, SIGNAL};
 use crate::registry::Functions;
 
 /// How the threads are called, before their number.
@@ -61,6 +64,7 @@ pub(super) struct Bench<App> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Arc<Notify>,
     pub(super) read_delivery: Option<ReadDelivery>,
+    pub(super) mirror: Option<Arc<dyn Mirror>>,
     pub(super) aliases: Aliases,
     pub(super) enrich: Option<Arc<dyn Enrich>>,
 }
@@ -276,16 +280,64 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
                 Memo::Came(Some(event)) => Some(event.id.clone()),
                 _ => None,
             });
-            return Ok(self.look_back(&names, &came.collect()).await);
+            return Ok(self.look_back(&names, &came.collect()).await && self.tell_of_the_past(waits).await);
         }
         Ok(true)
     }
 
-    /// Looks back until the database answers: the wait is recorded, and nobody would do it later. False when the run is somebody else's.
+    /// Ends waits whose end is no event that could be looked back for: for runs that were not started, and for what the mirror has
+    /// applied. False when the run is somebody else's.
+    async fn tell_of_the_past(&self, waits: &[Wait]) -> bool {
+        for wait in waits.iter().filter_map(|wait| self.wait(wait)) {
+            let told = match wait.name.as_str() {
+                FINISHED => {
+                    self.persist("whether a run was started is not known", async || self.tell_not_started(&wait).await)
+                        .await
+                }
+                APPLIED => {
+                    self.persist("whether an event is applied is not known", async || self.tell_applied(&wait).await)
+                        .await
+                }
+                _ => true,
+            };
+            if !told {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends a wait for a run that this one invoked and that was not started.
+    async fn tell_not_started(&self, wait: &FlowWait) -> Result<(), StoreError> {
+        let (store, now) = (&self.bench.store, self.bench.clock.now());
+        if store.flow_run(&wait.value).await?.is_some() {
+            return Ok(());
+        }
+        let told = ends::not_started(&self.bench.functions, &wait.value, now);
+        store.transact(Publish::one(told, now)).await.map(drop)
+    }
+
+    /// Ends a wait for an event that the mirror had applied before the wait was there.
+    async fn tell_applied(&self, wait: &FlowWait) -> Result<(), Error> {
+        let Some(mirror) = &self.bench.mirror else { return Ok(()) };
+        if mirror.progress(&wait.value).await? == Progress::Applied {
+            let now = self.bench.clock.now();
+            self.bench.store.transact(Publish::one(route::applied(&wait.value, now), now)).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks back; false when the run is somebody else's.
     async fn look_back(&self, names: &[String], consumed: &HashSet<String>) -> bool {
+        let look = async || self.back().events(names, consumed).await.map(drop);
+        self.persist("earlier events could not be looked for", look).await
+    }
+
+    /// Tries until the database answers: the wait is recorded, and nobody would do it later. False when the run is somebody else's.
+    async fn persist<E: fmt::Display>(&self, failure: &str, attempt: impl AsyncFn() -> Result<(), E>) -> bool {
         let mut pause_ms = LOOK_BACK_MS.0;
-        while let Err(error) = self.back().events(names, consumed).await {
-            tracing::warn!(%error, run = self.claimed.id, "earlier events could not be looked for; trying again");
+        while let Err(error) = attempt().await {
+            tracing::warn!(%error, run = self.claimed.id, "{failure}; trying again");
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             pause_ms = (pause_ms * 2).min(LOOK_BACK_MS.1);
             if !self.bench.held.is_held(&self.claimed.id, self.claimed.token) {
@@ -436,6 +488,9 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             failpoint::hit("after_step_effect");
             let now = self.bench.clock.now();
             let publication = |sent: &Sent| {
+                if sent.event.name == SIGNAL {
+                    return route::sent_signal(&sent.event);
+                }
                 let names = [sent.event.name.clone()];
                 let publication = route::publication(&self.bench.functions, &sent.event, Source::User, &names, now);
                 publication.replacing(sent.schedule_key.clone())
@@ -451,6 +506,10 @@ impl<App: Send + Sync> Journal for Recorder<App> {
             }
             Ok(())
         })
+    }
+
+    fn mirror(&self) -> Option<Arc<dyn Mirror>> {
+        self.bench.mirror.clone()
     }
 
     fn begin(&self, limit: Duration) -> Option<Arc<dyn TransactionSession>> {

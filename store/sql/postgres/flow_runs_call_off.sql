@@ -9,5 +9,7 @@ WITH called_off AS (
     RETURNING run.id, run.gate_1, run.gate_2
 ), forgotten AS (
     DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM called_off)
+), noted AS (
+    INSERT INTO billhook.flow_ended (run) SELECT id FROM called_off ON CONFLICT (run) DO NOTHING
 )
 SELECT id, gate_1, gate_2 FROM called_off

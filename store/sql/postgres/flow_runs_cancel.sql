@@ -9,6 +9,8 @@ WITH chosen AS (
     FOR NO KEY UPDATE
 ), forgotten AS (
     DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM chosen)
+), noted AS (
+    INSERT INTO billhook.flow_ended (run) SELECT id FROM chosen ON CONFLICT (run) DO NOTHING
 )
 UPDATE billhook.flow_runs AS run SET
     token = run.token + 1, holder = NULL, state = 'cancelled', due_at = NULL, ended_at = $8, result = NULL, message = $7,

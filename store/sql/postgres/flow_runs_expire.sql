@@ -10,5 +10,7 @@ WITH late AS (
     RETURNING run.id, run.gate_1, run.gate_2
 ), forgotten AS (
     DELETE FROM billhook.flow_waits WHERE run IN (SELECT id FROM expired)
+), noted AS (
+    INSERT INTO billhook.flow_ended (run) SELECT id FROM expired ON CONFLICT (run) DO NOTHING
 )
 SELECT id, gate_1, gate_2 FROM expired

@@ -163,6 +163,9 @@ async fn order_run(
     // What calls it off stays for one that goes on.
     let ends = change.due_at.is_none();
     transaction.execute("forgetting waits", statements::FLOW_WAITS_FORGET_CHANGED, &[&id, &ends]).await?;
+    if ends {
+        transaction.execute("noting the end of a run", statements::FLOW_ENDED_NOTE, &[&id]).await?;
+    }
     if !change.forgets.is_empty() {
         transaction.execute("forgetting steps", statements::FLOW_RUNS_FORGET, &[&id, &change.forgets]).await?;
     }

@@ -5,10 +5,12 @@ use tokio_postgres::Row;
 
 use super::control::Freed;
 use super::flow::event_at;
+use super::flow_runs::state;
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
-use super::{Parameters, PostgresStore, column, limit, statements};
-use crate::{FlowRetention, ParkedRun, StoreError};
+use super::{Parameters, PostgresStore, column, count, limit, statements};
+use crate::flow_upkeep::STRAY;
+use crate::{EndedRun, FlowRetention, ParkedRun, StoreError, StrayRuns};
 
 impl PostgresStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -19,6 +21,22 @@ impl PostgresStore {
         let mut transaction = PostgresTransaction::begin(&self.shared).await?;
         let outcome = expire(&mut transaction, now, limit_runs).await;
         transaction.settle(outcome).await
+    }
+
+    /// See [`crate::Store::ended_flow_runs`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn ended_flow_runs(&self, limit_runs: usize) -> Result<Vec<EndedRun>, StoreError> {
+        let operation = "looking for ended runs";
+        let parameters: Parameters<'_> = &[&limit(limit_runs)];
+        let rows = self.query(Patience::Housekeeping, operation, statements::FLOW_ENDED_READ, parameters).await?;
+        let ended = |row: &Row| {
+            let (id, function, token, state) = (column(row, 0)?, column(row, 1)?, column(row, 2)?, state(row, 3)?);
+            let (result, message, event) = (column(row, 4)?, column(row, 5)?, event_at(row, 6)?);
+            Ok(EndedRun { id, function, token, state, result, message, event })
+        };
+        rows.iter().map(ended).collect()
     }
 
     /// See [`crate::Store::parked_flow_runs`].
@@ -35,6 +53,43 @@ impl PostgresStore {
             Ok(ParkedRun { id, function, message, event: event_at(row, 3)? })
         };
         rows.iter().map(parked).collect()
+    }
+
+    /// See [`crate::Store::note_known_functions`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn note_known_functions(&self, functions: &[String], now: Timestamp) -> Result<(), StoreError> {
+        let parameters: Parameters<'_> = &[&functions, &now];
+        self.execute(Patience::Housekeeping, "noting functions", statements::FLOW_KNOWN_NOTE, parameters).await?;
+        Ok(())
+    }
+
+    /// See [`crate::Store::park_stray_flow_runs`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn park_stray_flow_runs(&self, stray: StrayRuns) -> Result<Vec<(String, u64)>, StoreError> {
+        let StrayRuns { known, since, now, limit: limit_runs } = stray;
+        let parameters: Parameters<'_> = &[&since, &known, &now, &STRAY, &limit(limit_runs)];
+        let operation = "parking runs of unknown functions";
+        let rows = self.query(Patience::Housekeeping, operation, statements::FLOW_RUNS_PARK_STRAY, parameters).await?;
+        rows.iter().map(|row| Ok((column(row, 0)?, count(column(row, 1)?)))).collect()
+    }
+
+    /// See [`crate::Store::take_in_flow_runs`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn take_in_flow_runs(
+        &self,
+        functions: &[String],
+        now: Timestamp,
+        limit_runs: usize,
+    ) -> Result<u64, StoreError> {
+        let parameters: Parameters<'_> = &[&functions, &STRAY, &now, &limit(limit_runs)];
+        let operation = "taking in runs of known functions";
+        self.execute(Patience::Housekeeping, operation, statements::FLOW_RUNS_TAKE_IN, parameters).await
     }
 
     /// See [`crate::Store::prune_flow`].

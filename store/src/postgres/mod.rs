@@ -15,6 +15,7 @@ mod events;
 mod failure;
 mod flow;
 mod flow_orders;
+mod flow_pace;
 mod flow_runs;
 mod flow_upkeep;
 mod inbox;

@@ -50,6 +50,9 @@ statements! {
     FLOW_CRON_REGISTER = "flow_cron_register";
     FLOW_CRON_TAKE = "flow_cron_take";
     FLOW_DUE = "flow_due";
+    FLOW_ENDED_NOTE = "flow_ended_note";
+    FLOW_ENDED_READ = "flow_ended_read";
+    FLOW_ENDED_TAKE = "flow_ended_take";
     FLOW_EVENTS_CANCEL = "flow_events_cancel";
     FLOW_EVENTS_COUNT = "flow_events_count";
     FLOW_EVENTS_DUE = "flow_events_due";
@@ -60,9 +63,11 @@ statements! {
     FLOW_GATES_BLOCKED = "flow_gates_blocked";
     FLOW_GATES_LOCK = "flow_gates_lock";
     FLOW_GATES_TAKEN = "flow_gates_taken";
+    FLOW_KNOWN_NOTE = "flow_known_note";
     FLOW_LOOKBACK_DELIVERIES = "flow_lookback_deliveries";
     FLOW_LOOKBACK_EVENTS = "flow_lookback_events";
     FLOW_NAMES_LOCK = "flow_names_lock";
+    FLOW_PACE = "flow_pace";
     FLOW_PACES_PRUNE = "flow_paces_prune";
     FLOW_PACE_REFUSE = "flow_pace_refuse";
     FLOW_PACE_WRITE = "flow_pace_write";
@@ -91,11 +96,13 @@ statements! {
     FLOW_RUNS_OF_EVENT = "flow_runs_of_event";
     FLOW_RUNS_OWNED = "flow_runs_owned";
     FLOW_RUNS_PARKED = "flow_runs_parked";
+    FLOW_RUNS_PARK_STRAY = "flow_runs_park_stray";
     FLOW_RUNS_PAUSE = "flow_runs_pause";
     FLOW_RUNS_PAUSED = "flow_runs_paused";
     FLOW_RUNS_PRUNE = "flow_runs_prune";
     FLOW_RUNS_PUT_OFF = "flow_runs_put_off";
     FLOW_RUNS_RELEASE = "flow_runs_release";
+    FLOW_RUNS_RELEASE_ALL = "flow_runs_release_all";
     FLOW_RUNS_RENEW = "flow_runs_renew";
     FLOW_RUNS_RERUN = "flow_runs_rerun";
     FLOW_RUNS_RESUME = "flow_runs_resume";
@@ -104,6 +111,7 @@ statements! {
     FLOW_RUNS_START = "flow_runs_start";
     FLOW_RUNS_STEPS = "flow_runs_steps";
     FLOW_RUNS_TAKE = "flow_runs_take";
+    FLOW_RUNS_TAKE_IN = "flow_runs_take_in";
     FLOW_RUNS_UNBLOCK = "flow_runs_unblock";
     FLOW_RUN_EVENTS_NOTE = "flow_run_events_note";
     FLOW_RUN_EVENTS_PRUNE = "flow_run_events_prune";

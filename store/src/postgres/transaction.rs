@@ -342,6 +342,11 @@ impl Transaction for PostgresTransaction {
         Ok(self.execute("moving a schedule on", statements::FLOW_CRON_TAKE, parameters).await? == 1)
     }
 
+    async fn take_ended_flow_runs(&mut self, runs: &[String]) -> Result<Vec<String>, StoreError> {
+        let rows = self.query("taking ended runs", statements::FLOW_ENDED_TAKE, &[&runs]).await?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
     async fn fail_parked_flow_run(&mut self, run: &str, now: jiff::Timestamp) -> Result<bool, StoreError> {
         let rows = self.query("failing a parked run", statements::FLOW_RUNS_FAIL_PARKED, &[&run, &now]).await?;
         Ok(!rows.is_empty())

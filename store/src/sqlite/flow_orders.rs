@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::control::{gates_at, leave};
 use super::flow_runs::{event, state, unsigned};
+use super::flow_upkeep::note_ended;
 use super::inbox::whole;
 use super::job::Kind;
 use super::{SqliteStore, publish, times};
@@ -163,6 +164,9 @@ fn order_run(connection: &Connection, id: &str, order: RunOrder, now: Timestamp)
             |row| gates_at(row, 0),
         )?;
     publish::forget(connection, id)?;
+    if change.due_at.is_none() {
+        note_ended(connection, id)?;
+    }
     for beginning in change.forgets {
         connection
             .prepare_cached("DELETE FROM billhook_flow_steps WHERE run = ?1 AND substr(memo, 1, length(?2)) = ?2")?
@@ -272,6 +276,7 @@ fn cancel_many(
         let parameters = params![run, times::precise(now), cancellation.reason];
         left.push(cancel.query_row(parameters, |row| gates_at(row, 0))?);
         publish::forget(connection, run)?;
+        note_ended(connection, run)?;
     }
     // After all of them, or one that is called off as well would be let go.
     left.iter().try_for_each(|gates| leave(connection, gates, now))?;

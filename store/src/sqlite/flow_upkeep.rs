@@ -1,15 +1,19 @@
 //! Upkeep of runs. What each operation does stands at [`crate::Store`].
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::control::{gates_at, leave};
 use super::flow::event_at;
+use super::flow_runs::state;
 use super::inbox::whole;
 use super::job::Kind;
 use super::publish::{forget, forget_all};
 use super::{SqliteStore, times};
-use crate::{FlowRetention, ParkedRun, StoreError};
+use crate::flow_upkeep::STRAY;
+use crate::{EndedRun, FlowRetention, ParkedRun, StoreError, StrayRuns};
 
 impl SqliteStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -26,12 +30,35 @@ impl SqliteStore {
                 )?
                 .query_map(params![times::precise(now), whole(limit)], |row| Ok((row.get(0)?, gates_at(row, 1)?)))?
                 .collect::<rusqlite::Result<Vec<(String, [Option<String>; 2])>>>()?;
-            expired.iter().try_for_each(|(run, _)| forget(connection, run))?;
+            for (run, _) in &expired {
+                forget(connection, run)?;
+                note_ended(connection, run)?;
+            }
             // After all of them, or one that expires in the same look would be let go.
             expired.iter().try_for_each(|(_, gates)| leave(connection, gates, now))?;
             Ok(expired.into_iter().map(|(run, _)| run).collect())
         };
         self.write(Kind::Upkeep, 0, "ending runs whose time is over", expire).await
+    }
+
+    /// See [`crate::Store::ended_flow_runs`].
+    pub async fn ended_flow_runs(&self, limit: usize) -> Result<Vec<EndedRun>, StoreError> {
+        self.read("looking for ended runs", move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT run.id, run.function, run.token, run.state, run.result, run.message, \
+                     event.key, event.id, event.name, event.data, event.ts FROM billhook_flow_ended AS ended \
+                     JOIN billhook_flow_runs AS run ON run.id = ended.run \
+                     JOIN billhook_flow_events AS event ON event.key = run.event_key ORDER BY ended.run LIMIT ?1",
+                )?
+                .query_map([whole(limit)], |row| {
+                    let (id, function, token, state) = (row.get(0)?, row.get(1)?, row.get(2)?, state(row, 3)?);
+                    let (result, message, event) = (row.get(4)?, row.get(5)?, event_at(row, 6)?);
+                    Ok(EndedRun { id, function, token, state, result, message, event })
+                })?
+                .collect()
+        })
+        .await
     }
 
     /// See [`crate::Store::parked_flow_runs`].
@@ -50,6 +77,47 @@ impl SqliteStore {
                 .collect()
         })
         .await
+    }
+
+    /// See [`crate::Store::note_known_functions`].
+    pub async fn note_known_functions(&self, functions: &[String], now: Timestamp) -> Result<(), StoreError> {
+        let functions = functions.to_vec();
+        let note = move |connection: &Connection| {
+            let mut note = connection.prepare_cached(
+                "INSERT INTO billhook_flow_known_functions AS known (id, seen_at) VALUES (?1, ?2) \
+                 ON CONFLICT (id) DO UPDATE SET seen_at = max(known.seen_at, excluded.seen_at)",
+            )?;
+            functions.iter().try_for_each(|id| note.execute(params![id, times::precise(now)]).map(drop))
+        };
+        self.write(Kind::Upkeep, 0, "noting functions", note).await
+    }
+
+    /// See [`crate::Store::park_stray_flow_runs`].
+    pub async fn park_stray_flow_runs(&self, stray: StrayRuns) -> Result<Vec<(String, u64)>, StoreError> {
+        let park = move |connection: &Connection| park_stray(connection, &stray);
+        self.write(Kind::Upkeep, 0, "parking runs of unknown functions", park).await
+    }
+
+    /// See [`crate::Store::take_in_flow_runs`].
+    pub async fn take_in_flow_runs(
+        &self,
+        functions: &[String],
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        let functions = serde_json::Value::from(functions).to_string();
+        let take_in = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE billhook_flow_runs SET token = token + 1, state = 'queued', due_at = ?3, parked_at = NULL, \
+                     message = NULL WHERE id IN (SELECT id FROM billhook_flow_runs WHERE parked_at IS NOT NULL \
+                     AND state = 'parked' AND function IN (SELECT value FROM json_each(?1)) \
+                     AND message = ?2 || function ORDER BY id LIMIT ?4)",
+                )?
+                .execute(params![functions, STRAY, times::precise(now), whole(limit)])
+                .map(|runs| runs as u64)
+        };
+        self.write(Kind::Upkeep, 0, "taking in runs of known functions", take_in).await
     }
 
     /// See [`crate::Store::prune_flow`].
@@ -143,4 +211,51 @@ pub(super) fn fail_parked(connection: &Connection, run: &str, now: Timestamp) ->
         .execute(params![run, times::precise(now)])?;
     forget(connection, run)?;
     Ok(failed == 1)
+}
+
+/// Notes a run that ended without its function; see [`crate::Store::ended_flow_runs`].
+pub(super) fn note_ended(connection: &Connection, run: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO billhook_flow_ended (run) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([run])
+        .map(drop)
+}
+
+/// See [`crate::Transaction::take_ended_flow_runs`].
+pub(super) fn take_ended(connection: &Connection, runs: &[String]) -> rusqlite::Result<Vec<String>> {
+    let mut take = connection.prepare_cached("DELETE FROM billhook_flow_ended WHERE run = ?1")?;
+    let mut taken = Vec::new();
+    for run in runs {
+        if take.execute([run])? == 1 {
+            taken.push(run.clone());
+        }
+    }
+    Ok(taken)
+}
+
+/// What was due at that time or before has waited for long, and a function that was not seen since is known to nobody. Places at gates that
+/// they had are found free when gates are swept.
+fn park_stray(connection: &Connection, stray: &StrayRuns) -> rusqlite::Result<Vec<(String, u64)>> {
+    let StrayRuns { known, since, now, limit } = stray;
+    let known = serde_json::Value::from(known.as_slice()).to_string();
+    let functions = connection
+        .prepare_cached(
+            "UPDATE billhook_flow_runs SET token = token + 1, state = 'parked', due_at = NULL, holder = NULL, is_nudged = FALSE, \
+             parked_at = ?3, message = ?4 || function, rank = NULL, holds = 0, slot = NULL, pause = NULL WHERE id IN \
+             (SELECT run.id FROM (\
+             SELECT id, function, due_at FROM billhook_flow_runs WHERE rank IS NULL AND due_at <= ?1 UNION ALL \
+             SELECT id, function, due_at FROM billhook_flow_runs WHERE rank IS NOT NULL AND blocked_on IS NULL AND due_at <= ?1\
+             ) AS run WHERE run.function NOT IN (SELECT value FROM json_each(?2)) \
+             AND NOT EXISTS (SELECT 1 FROM billhook_flow_known_functions AS known \
+             WHERE known.id = run.function AND known.seen_at > ?1) \
+             AND NOT EXISTS (SELECT 1 FROM billhook_flow_functions AS paused WHERE paused.id = run.function) \
+             ORDER BY run.due_at, run.id LIMIT ?5) RETURNING function",
+        )?
+        .query_map(params![times::precise(*since), known, times::precise(*now), STRAY, whole(*limit)], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    let mut counts = BTreeMap::new();
+    for function in functions {
+        *counts.entry(function).or_default() += 1;
+    }
+    Ok(counts.into_iter().collect())
 }

@@ -11,6 +11,7 @@ mod endpoints;
 mod errors;
 mod flow;
 mod flow_orders;
+mod flow_pace;
 mod flow_runs;
 mod flow_upkeep;
 mod history;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 use super::control::{self, gates_at, leave};
 use super::flow::event_at;
+use super::flow_upkeep::note_ended;
 use super::times;
 use crate::{
     EventName, FlowEvent, FlowWait, Keep, NewFlowRun, Publication, Published, StoredWait, WaitKind, WaitMatcher,
@@ -249,7 +250,10 @@ pub(super) fn cancel(connection: &Connection, run: &str, message: &str, now: Tim
         .query_row(params![run, message, times::precise(now)], |row| gates_at(row, 0))
         .optional()?;
     forget(connection, run)?;
-    cancelled.as_ref().map_or(Ok(()), |gates| leave(connection, gates, now))?;
+    if let Some(gates) = &cancelled {
+        leave(connection, gates, now)?;
+        note_ended(connection, run)?;
+    }
     Ok(cancelled.is_some())
 }
 

@@ -154,6 +154,10 @@ impl Transaction for SqliteTransaction<'_> {
         flow_upkeep::take_cron(self.connection, function, schedule, last, to).map_err(refused("moving a schedule on"))
     }
 
+    async fn take_ended_flow_runs(&mut self, runs: &[String]) -> Result<Vec<String>, StoreError> {
+        flow_upkeep::take_ended(self.connection, runs).map_err(refused("taking ended runs"))
+    }
+
     async fn fail_parked_flow_run(&mut self, run: &str, now: jiff::Timestamp) -> Result<bool, StoreError> {
         flow_upkeep::fail_parked(self.connection, run, now).map_err(refused("failing a parked run"))
     }

@@ -221,3 +221,36 @@ fn a_signal_reaches_exactly_the_run_that_waits_for_it() {
         engine.stop().await;
     });
 }
+
+#[test]
+fn a_signal_of_a_run_is_sent_once_and_reaches_whoever_waits_or_has_begun() {
+    on_both("a_signal_of_a_run_is_sent_once_and_reaches_whoever_waits_or_has_begun", async |house| {
+        let engine = house.engine("a");
+        let waiting = house.send("one", "app/approval").await.expect("a new run");
+        let asleep = house.send("two", "app/slow-approval").await.expect("a new run");
+        let other = house.send("three", "app/approval").await.expect("a new run");
+        engine.wake();
+        for run in [&waiting, &asleep, &other] {
+            house.until(run, RunState::Waiting).await;
+        }
+        for of in ["one", "two"] {
+            let approve = told(&house, &format!("approve {of}"), "app/approve", json!({ "of": of }));
+            house.publish(approve).await.expect("a new run");
+        }
+        engine.wake();
+        assert_eq!(house.until(&waiting, RunState::Succeeded).await.result.as_deref(), Some("\"granted\""));
+        house.seen("after", 2).await;
+        // The sender is replayed behind its signal.
+        house.clock.advance(SignedDuration::from_hours(1));
+        engine.wake();
+        house.seen("after", 3).await;
+        let looked = async || (house.store.flow_steps(&asleep).await.unwrap().len() >= 3).then_some(());
+        wait::until_async("the second wait", PATIENCE, looked).await.unwrap();
+        assert_eq!(house.run(&other).await.state, RunState::Waiting);
+        house.clock.advance(days(2));
+        engine.wake();
+        let heard = house.until(&asleep, RunState::Succeeded).await.result;
+        assert_eq!(heard.as_deref(), Some("[\"granted\",null]"), "one signal ends one wait of a run");
+        engine.stop().await;
+    });
+}

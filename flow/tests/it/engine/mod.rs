@@ -1,7 +1,11 @@
 //! The engine on both stores: the functions that its tests execute, and the house in which they do.
 
+mod clock;
 mod events;
+mod invoked;
+mod mirror;
 mod runs;
+mod strays;
 mod times;
 
 use std::io::Error as IoError;
@@ -124,6 +128,21 @@ async fn parent(_event: Event, ctx: Ctx<App>) -> Result<String> {
     Ok(format!("{six}, {}", refused.expect_err("it fails").to_string().contains("no such")))
 }
 
+/// Invokes what its event names, and tells how that ended.
+async fn caller(event: Event, ctx: Ctx<App>) -> Result<String> {
+    let function = event.data["function"].as_str().unwrap_or_default();
+    let ended: Result<serde_json::Value> = ctx.invoke("call", function, &event.data["data"]).await;
+    Ok(match ended {
+        Ok(value) => format!("it returned {value}"),
+        Err(error) => error.to_string(),
+    })
+}
+
+/// Wants a number.
+async fn number(event: Event<u32>, _ctx: Ctx<App>) -> Result<u32> {
+    Ok(event.data)
+}
+
 /// Is started by the clock or by a failure; notes what it is told.
 async fn told_of(event: Event, ctx: Ctx<App>) -> Result<()> {
     let world = &ctx.app().world;
@@ -138,6 +157,26 @@ async fn failing_handler(_event: Event, ctx: Ctx<App>) -> Result<()> {
     Err(Terminal::new("the handler fails as well").into())
 }
 
+/// Gives the word that its event names, then fails once.
+async fn approver(event: Event, ctx: Ctx<App>) -> Result<()> {
+    let world = &ctx.app().world;
+    ctx.send_signal("word", format!("approve \"{}\"", event.data["of"].as_str().unwrap_or_default()), &"granted")
+        .await?;
+    ctx.step("after", || async {
+        world.note("after");
+        if world.count("after") == 1 { Err(IoError::other("not yet")) } else { Ok(()) }
+    })
+    .await
+}
+
+/// Waits for somebody's word, which may come while it sleeps.
+async fn slow_approval(event: Event, ctx: Ctx<App>) -> Result<(Option<String>, Option<String>)> {
+    ctx.sleep("an hour", SignedDuration::from_hours(1)).await;
+    let signal = format!("approve \"{}\"", event.id);
+    let first = ctx.wait_for_signal("word", &signal).timeout(days(2)).await;
+    Ok((first, ctx.wait_for_signal("word", &signal).timeout(days(2)).await))
+}
+
 /// Waits for somebody's word.
 async fn approval(event: Event, ctx: Ctx<App>) -> Result<Option<String>> {
     let signal = format!("approve \"{}\"", event.id);
@@ -146,7 +185,11 @@ async fn approval(event: Event, ctx: Ctx<App>) -> Result<Option<String>> {
 
 pub fn functions() -> Functions<App> {
     Functions::new()
+        .add(function("approver", approver).on("app/approve"))
+        .add(function("slow-approval", slow_approval).on("app/slow-approval"))
         .add(function("approval", approval).on("app/approval"))
+        .add(function("caller", caller).on("app/call"))
+        .add(function("number", number).on("app/number"))
         .add(function("parent", parent).on("app/parent"))
         .add(function("hourly", told_of).cron("0 * * * *"))
         .add(function("half-hourly", told_of).cron("TZ=Europe/Paris 30 * * * *").missed(Missed::All))

@@ -146,6 +146,17 @@ CREATE TABLE billhook.flow_waits (
 ---
 CREATE INDEX flow_waits_name_idx ON billhook.flow_waits (name, path, value)
 ---
+-- Functions that some process knows, and when it last said so.
+CREATE TABLE billhook.flow_known_functions (
+    id text COLLATE "C" PRIMARY KEY,
+    seen_at timestamptz NOT NULL
+)
+---
+-- Runs that ended without their function, of which whoever invoked them is to be told.
+CREATE TABLE billhook.flow_ended (
+    run text COLLATE "C" PRIMARY KEY
+)
+---
 CREATE INDEX flow_runs_expires_idx ON billhook.flow_runs (expires_at) WHERE expires_at IS NOT NULL
 ---
 CREATE INDEX flow_runs_parked_idx ON billhook.flow_runs (parked_at) WHERE parked_at IS NOT NULL

@@ -147,6 +147,17 @@ CREATE TABLE billhook_flow_waits (
 
 CREATE INDEX billhook_flow_waits_name_idx ON billhook_flow_waits (name, path, value);
 
+-- Functions that some process knows, and when it last said so.
+CREATE TABLE billhook_flow_known_functions (
+    id      TEXT     NOT NULL PRIMARY KEY,
+    seen_at DATETIME NOT NULL
+) WITHOUT ROWID;
+
+-- Runs that ended without their function, of which whoever invoked them is to be told.
+CREATE TABLE billhook_flow_ended (
+    run TEXT NOT NULL PRIMARY KEY
+) WITHOUT ROWID;
+
 CREATE INDEX billhook_flow_runs_expires_idx ON billhook_flow_runs (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE INDEX billhook_flow_runs_parked_idx ON billhook_flow_runs (parked_at) WHERE parked_at IS NOT NULL;
