@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{FlowEvent, Store, StoreError};
+use crate::{FlowEvent, FlowVersion, Store, StoreError};
 
 /// A run that has been parked for long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,19 @@ pub struct ParkedRun {
     pub message: String,
     /// The event that started it.
     pub event: FlowEvent,
+}
+
+/// Runs that need a version of their function which nobody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingVersions {
+    /// Functions of which each version executes its own runs.
+    pub functions: Vec<String>,
+    /// Runs that have been due since this time, with versions that no process has had since.
+    pub since: Timestamp,
+    /// Why they are parked; `{version}` stands for the version.
+    pub message: String,
+    /// At most so many.
+    pub limit: usize,
 }
 
 /// What is old.
@@ -32,6 +45,20 @@ impl Store {
     /// Ends runs whose time is over; returns their ids. Whoever executes one is refused from here on.
     pub async fn expire_flow_runs(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
         each!(self, driver => driver.expire_flow_runs(now, limit).await)
+    }
+
+    /// Notes that a process has these versions of functions at the moment.
+    pub async fn note_flow_versions(&self, versions: &[FlowVersion], now: Timestamp) -> Result<(), StoreError> {
+        each!(self, driver => driver.note_flow_versions(versions, now).await)
+    }
+
+    /// Parks runs that need a version which nobody has; returns their ids.
+    pub async fn park_missing_versions(
+        &self,
+        missing: &MissingVersions,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        each!(self, driver => driver.park_missing_versions(missing, now).await)
     }
 
     /// Runs that were parked at this time or before, the oldest first.

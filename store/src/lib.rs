@@ -32,7 +32,7 @@ pub use extension::{Extension, ExtensionMigration};
 pub use flow::*;
 pub use flow_orders::*;
 pub use flow_runs::*;
-pub use flow_upkeep::{FlowRetention, ParkedRun};
+pub use flow_upkeep::{FlowRetention, MissingVersions, ParkedRun};
 pub use sql::{FromSqlValue, SQL_ROWS_MAX, SqlError, SqlRequests, SqlRow, SqlSession, SqlValue, sql_session};
 pub use sync::*;
 pub use transaction::{Transaction, Work};

@@ -11,6 +11,8 @@ mod ends;
 mod enrich;
 mod held;
 mod lookback;
+mod migration;
+mod pinned;
 mod route;
 mod schedule;
 mod session;
@@ -35,6 +37,7 @@ use claims::Claims;
 use committer::Committer;
 use cron::Crons;
 use held::Held;
+use pinned::Pinned;
 use schedule::Scheduled;
 use session::Sessions;
 use upkeep::Upkeep;
@@ -42,6 +45,7 @@ use worker::{Bench, Workers};
 
 pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
+pub use migration::ORPHANS;
 pub use route::{Matcher, Publish, Source, handed_in, publication, signal};
 pub use worker::is_function_thread;
 
@@ -139,6 +143,7 @@ impl Engine {
         let stop = watch::Sender::new(false);
         let (committer, committing) = Committer::start(store.clone(), Arc::clone(&clock));
         let (names, functions) = (functions.ids(), Arc::new(functions));
+        let (newest, pinned) = (functions.newest_versions(), functions.pinned_versions());
         let bench = Bench {
             functions: Arc::clone(&functions),
             ids: names.clone().into(),
@@ -159,6 +164,8 @@ impl Engine {
             workers: Workers::start(&options, bench),
             options,
             functions: names,
+            newest,
+            pinned,
             active: Vec::new(),
             paused_read: None,
             store: store.clone(),
@@ -171,6 +178,7 @@ impl Engine {
             claiming,
             tokio::spawn(Scheduled(beside.clone()).run(stop.subscribe())),
             tokio::spawn(Crons(beside.clone()).run(stop.subscribe())),
+            tokio::spawn(Pinned(beside.clone()).run(stop.subscribe())),
             tokio::spawn(Upkeep(beside).run(stop.subscribe())),
             committing,
         ];

@@ -151,8 +151,10 @@ fn an_event_that_starts_nothing_ends_the_wait_of_a_run_in_the_same_transaction()
         let now = jiff::Timestamp::from_second(T + 10).unwrap();
         let later = jiff::Timestamp::from_second(T + 100_000).unwrap();
         let (holder, functions, over) = ("a".to_owned(), vec!["f".to_owned()], "nothing".to_owned());
-        let (suspect_from, few, alone) = (1, 1, 1);
-        let claim = FlowClaim { holder, functions, now, lease_until: later, limit: 1, over, suspect_from, few, alone };
+        let (suspect_from, few, alone, newest, pinned) = (1, 1, 1, Vec::new(), Vec::new());
+        let lease_until = later;
+        let claim =
+            FlowClaim { holder, functions, newest, pinned, now, lease_until, limit: 1, over, suspect_from, few, alone };
         let run = mirror.store.claim_flow_runs(claim).await.unwrap().remove(0);
         let (name, key) = ("stripe/product.deleted".to_owned(), StepKey::new("gone", 1));
         let (path, value, expression) = Default::default();

@@ -14,8 +14,8 @@ use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, limit, publish, statements};
 use crate::flow::{CommitPassed, LOOKBACK_MAX, PUT_OFF_STEP_MS, SEQUENCE_SLACK, event_names};
 use crate::{
-    ClaimedRun, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord, StoreError,
-    WaitMatcher,
+    ClaimedRun, FlowClaim, FlowEvent, FlowRun, FlowVersion, Lookback, Publication, RunCommit, RunNext, Seen,
+    StepRecord, StoreError, WaitMatcher,
 };
 
 impl PostgresStore {
@@ -24,13 +24,29 @@ impl PostgresStore {
     /// # Errors
     /// When the database is away or too slow.
     pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
-        let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, over, suspect_from, few, alone } =
-            claim;
+        let FlowClaim {
+            holder, functions, now, lease_until, limit: limit_runs, over, suspect_from, few, alone, ..
+        } = claim;
+        let ((newest, newest_versions), (pinned, versions)) = (columns(&claim.newest), columns(&claim.pinned));
         let (limit_runs, suspect_from) = (limit(limit_runs), small(suspect_from));
         let (few, alone) = (FlowClaim::places(few), FlowClaim::places(alone));
         let (step, none) = (PUT_OFF_STEP_MS, FlowClaim::places(0));
-        let parameters: Parameters<'_> =
-            &[&holder, &now, &lease_until, &limit_runs, &functions, &suspect_from, &few, &alone, &step, &none];
+        let parameters: Parameters<'_> = &[
+            &holder,
+            &now,
+            &lease_until,
+            &limit_runs,
+            &functions,
+            &suspect_from,
+            &few,
+            &alone,
+            &step,
+            &none,
+            &newest,
+            &newest_versions,
+            &pinned,
+            &versions,
+        ];
         let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
         let mut runs = rows.iter().map(claimed).collect::<Result<Vec<ClaimedRun>, StoreError>>()?;
         let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
@@ -265,6 +281,11 @@ async fn advance(
     Ok(())
 }
 
+/// Versions as two columns.
+pub(super) fn columns(versions: &[FlowVersion]) -> (Vec<&str>, Vec<&str>) {
+    versions.iter().map(|one| (one.function.as_str(), one.version.as_str())).unzip()
+}
+
 pub(super) fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
@@ -293,6 +314,7 @@ fn claimed(row: &Row) -> Result<ClaimedRun, StoreError> {
         crashes: unsigned(column(row, 4)?),
         is_first: column(row, 5)?,
         created_at: column(row, 6)?,
+        version: column(row, 13)?,
         event: event_at(row, 7)?,
         memos: Vec::new(),
     })

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use super::flow::event_at;
+use super::flow::{columns, event_at};
 use super::session::Patience;
 use super::{Parameters, PostgresStore, column, limit, statements};
-use crate::{FlowRetention, ParkedRun, StoreError};
+use crate::{FlowRetention, FlowVersion, MissingVersions, ParkedRun, StoreError};
 
 impl PostgresStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -17,6 +17,33 @@ impl PostgresStore {
         let parameters: Parameters<'_> = &[&now, &limit(limit_runs)];
         let operation = "ending runs whose time is over";
         let rows = self.query(Patience::Housekeeping, operation, statements::FLOW_RUNS_EXPIRE, parameters).await?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// See [`crate::Store::note_flow_versions`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn note_flow_versions(&self, versions: &[FlowVersion], now: Timestamp) -> Result<(), StoreError> {
+        let (functions, versions) = columns(versions);
+        let parameters: Parameters<'_> = &[&functions, &versions, &now];
+        let operation = "noting versions of functions";
+        self.execute(Patience::Answer, operation, statements::FLOW_VERSIONS_SEEN, parameters).await.map(drop)
+    }
+
+    /// See [`crate::Store::park_missing_versions`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn park_missing_versions(
+        &self,
+        missing: &MissingVersions,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let MissingVersions { functions, since, message, limit: most } = missing;
+        let parameters: Parameters<'_> = &[&now, since, functions, &limit(*most), message];
+        let operation = "parking runs whose version is missing";
+        let rows = self.query(Patience::Housekeeping, operation, statements::FLOW_VERSIONS_MISSING, parameters).await?;
         rows.iter().map(|row| column(row, 0)).collect()
     }
 

@@ -8,14 +8,15 @@ use billhook_core::step::StepKey;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
+use serde_json::Value;
 
 use super::inbox::whole;
 use super::job::Kind;
 use super::{SqliteStore, publish, times};
 use crate::flow::{CommitPassed, LOOKBACK_MAX, PUT_OFF_STEP_MS, SEQUENCE_SLACK};
 use crate::{
-    ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Publication, RunCommit, RunNext, Seen, StepRecord,
-    StoreError, WaitMatcher,
+    ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, FlowVersion, Lookback, Publication, RunCommit, RunNext, Seen,
+    StepRecord, StoreError, WaitMatcher,
 };
 
 impl SqliteStore {
@@ -147,22 +148,28 @@ impl SqliteStore {
 }
 
 fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<ClaimedRun>> {
-    let FlowClaim { holder, functions, now, lease_until, limit, over, suspect_from, few, alone } = request;
-    let names = serde_json::Value::from(functions.as_slice()).to_string();
+    let FlowClaim { holder, functions, now, lease_until, limit, over, suspect_from, few, alone, .. } = request;
+    let names = Value::from(functions.as_slice()).to_string();
+    let (newest, pinned) = (pairs(&request.newest), pairs(&request.pinned));
     let mut due = connection.prepare_cached(
         "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
-         run.started_at IS NULL, run.created_at, event.key, event.id, event.name, event.data, event.ts, run.state = 'waiting' \
+         run.started_at IS NULL, run.created_at, event.key, event.id, event.name, event.data, event.ts, run.state = 'waiting', \
+         coalesce(run.version, (SELECT value ->> 1 FROM json_each(?4) WHERE value ->> 0 = run.function)) \
          FROM billhook_flow_runs AS run JOIN billhook_flow_events AS event ON event.key = run.event_key \
          WHERE run.due_at <= ?1 AND run.function IN (SELECT value FROM json_each(?2)) \
+         AND (run.version IS NULL OR run.function NOT IN (SELECT value ->> 0 FROM json_each(?5)) \
+         OR (run.function, run.version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?5))) \
          ORDER BY run.due_at, run.id LIMIT ?3",
     )?;
     let due: Vec<(ClaimedRun, bool)> = due
-        .query_map(params![times::precise(*now), names, whole(*limit)], |row| Ok((claimed(row)?, row.get(12)?)))?
+        .query_map(params![times::precise(*now), names, whole(*limit), newest, pinned], |row| {
+            Ok((claimed(row)?, row.get(12)?))
+        })?
         .collect::<rusqlite::Result<_>>()?;
     let mut take = connection.prepare_cached(
         "UPDATE billhook_flow_runs SET token = ?2, holder = ?3, state = 'running', due_at = ?4, crashes = ?5, \
          expires_at = CASE WHEN started_at IS NULL THEN end_by ELSE expires_at END, \
-         started_at = coalesce(started_at, ?6), is_nudged = FALSE WHERE id = ?1",
+         started_at = coalesce(started_at, ?6), is_nudged = FALSE, version = ?7 WHERE id = ?1",
     )?;
     let mut put_off = connection.prepare_cached(
         "UPDATE billhook_flow_runs SET token = ?2, holder = NULL, state = 'queued', due_at = ?3, crashes = ?4, is_nudged = FALSE \
@@ -186,7 +193,7 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
             put_off.execute(params![run.id, run.token, times::precise(later), run.crashes])?;
             continue;
         }
-        take.execute(params![run.id, run.token, holder, lease_until, run.crashes, at])?;
+        take.execute(params![run.id, run.token, holder, lease_until, run.crashes, at, run.version])?;
         if has_waited {
             publish::end_of_time(connection, &run.id, over, *now)?;
         }
@@ -194,6 +201,12 @@ fn claim(connection: &Connection, request: &FlowClaim) -> rusqlite::Result<Vec<C
         runs.push(run);
     }
     Ok(runs)
+}
+
+/// Versions as JSON: arrays of a function and a version.
+pub(super) fn pairs(versions: &[FlowVersion]) -> String {
+    let pair = |one: &FlowVersion| Value::from(vec![one.function.as_str(), one.version.as_str()]);
+    versions.iter().map(pair).collect::<Value>().to_string()
 }
 
 fn seen(connection: &Connection, lookback: &Lookback) -> rusqlite::Result<Seen> {
@@ -324,6 +337,7 @@ fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
         crashes: row.get(4)?,
         is_first: row.get(5)?,
         created_at: times::read(row, 6)?,
+        version: row.get(13)?,
         event: event_at(row, 7)?,
         memos: Vec::new(),
     })

@@ -8,7 +8,7 @@ use super::inbox::whole;
 use super::job::Kind;
 use super::publish::forget;
 use super::{SqliteStore, times};
-use crate::{FlowRetention, ParkedRun, StoreError};
+use crate::{FlowRetention, FlowVersion, MissingVersions, ParkedRun, StoreError};
 
 impl SqliteStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -27,6 +27,52 @@ impl SqliteStore {
             Ok(expired)
         };
         self.write(Kind::Upkeep, 0, "ending runs whose time is over", expire).await
+    }
+
+    /// See [`crate::Store::note_flow_versions`].
+    pub async fn note_flow_versions(&self, versions: &[FlowVersion], now: Timestamp) -> Result<(), StoreError> {
+        let versions = versions.to_vec();
+        let note = move |connection: &Connection| {
+            let mut seen = connection.prepare_cached(
+                "INSERT INTO billhook_flow_versions AS known (function, version, seen_at) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (function, version) DO UPDATE SET seen_at = max(known.seen_at, excluded.seen_at)",
+            )?;
+            let now = times::precise(now);
+            versions.iter().try_for_each(|one| seen.execute(params![one.function, one.version, now]).map(drop))
+        };
+        self.write(Kind::Upkeep, 0, "noting versions of functions", note).await
+    }
+
+    /// See [`crate::Store::park_missing_versions`].
+    pub async fn park_missing_versions(
+        &self,
+        missing: &MissingVersions,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let MissingVersions { functions, since, message, limit } = missing.clone();
+        let park = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE billhook_flow_runs SET state = 'parked', due_at = NULL, holder = NULL, token = token + 1, \
+                     parked_at = ?1, message = replace(?5, '{version}', version) WHERE id IN \
+                     (SELECT id FROM billhook_flow_runs AS run WHERE due_at <= ?2 AND version IS NOT NULL \
+                     AND function IN (SELECT value FROM json_each(?3)) AND NOT EXISTS \
+                     (SELECT 1 FROM billhook_flow_versions AS seen WHERE seen.function = run.function \
+                     AND seen.version = run.version AND seen.seen_at > ?2) ORDER BY due_at LIMIT ?4) RETURNING id",
+                )?
+                .query_map(
+                    params![
+                        times::precise(now),
+                        times::precise(since),
+                        serde_json::Value::from(functions.as_slice()).to_string(),
+                        whole(limit),
+                        message
+                    ],
+                    |row| row.get(0),
+                )?
+                .collect()
+        };
+        self.write(Kind::Upkeep, 0, "parking runs whose version is missing", park).await
     }
 
     /// See [`crate::Store::parked_flow_runs`].

@@ -72,7 +72,7 @@ impl Work for Publish {
     }
 }
 
-async fn publish(database: &Database, publications: Vec<Publication>, now: i64) -> Vec<Published> {
+pub async fn publish(database: &Database, publications: Vec<Publication>, now: i64) -> Vec<Published> {
     database.store.transact(Publish(publications, at(now))).await.expect("published")
 }
 
@@ -122,10 +122,12 @@ async fn claim_of(database: &Database, holder: &str, functions: &[&str], now: i6
     database.store.claim_flow_runs(claim).await.expect("claimed")
 }
 
-fn asked(holder: &str, functions: &[&str], now: i64, limit: usize) -> FlowClaim {
+pub fn asked(holder: &str, functions: &[&str], now: i64, limit: usize) -> FlowClaim {
     FlowClaim {
         holder: holder.to_owned(),
         functions: functions.iter().map(|function| (*function).to_owned()).collect(),
+        newest: Vec::new(),
+        pinned: Vec::new(),
         now: at(now),
         lease_until: at(now + 10),
         limit,
@@ -136,7 +138,7 @@ fn asked(holder: &str, functions: &[&str], now: i64, limit: usize) -> FlowClaim 
     }
 }
 
-fn ids(runs: &[ClaimedRun]) -> Vec<&str> {
+pub fn ids(runs: &[ClaimedRun]) -> Vec<&str> {
     runs.iter().map(|run| run.id.as_str()).collect()
 }
 
@@ -144,7 +146,7 @@ pub async fn write(database: &Database, commits: Vec<RunCommit>, now: i64) -> Ve
     database.store.commit_flow_runs(commits, Arc::new(Plain), at(now)).await.expect("written")
 }
 
-async fn state(database: &Database, id: &str) -> RunState {
+pub async fn state(database: &Database, id: &str) -> RunState {
     database.store.flow_run(id).await.expect("read").expect("a run").state
 }
 

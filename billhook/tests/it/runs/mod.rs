@@ -119,6 +119,8 @@ impl House {
             let claim = FlowClaim {
                 holder,
                 functions,
+                newest: Vec::new(),
+                pinned: Vec::new(),
                 now: now(),
                 lease_until,
                 limit: 100,
