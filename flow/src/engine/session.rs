@@ -35,7 +35,7 @@ impl Sessions {
         &self,
         run: &str,
         token: i64,
-        kept: Option<StepRecord>,
+        kept: Vec<StepRecord>,
         held: &Arc<Held>,
         limit: Duration,
     ) -> Arc<dyn TransactionSession> {
@@ -60,7 +60,7 @@ struct RunSession {
     run: String,
     token: i64,
     /// What has to be recorded with whatever the run records first.
-    kept: Option<StepRecord>,
+    kept: Vec<StepRecord>,
 }
 
 impl RunSession {

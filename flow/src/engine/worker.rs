@@ -221,6 +221,7 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         }
         let memos = Arc::new(memos);
         let change = Change::read(&bench.store, claimed, &memos, function).await?;
+        change.first().into_iter().for_each(|record| journal.keep(record));
         let request = Request {
             run: claimed.id.clone(),
             event,
@@ -397,7 +398,7 @@ struct Recorder<App> {
     /// Workers died with the run before; the first record says that it got further.
     has_crashed: AtomicBool,
     /// What is recorded together with whatever comes first.
-    kept: Mutex<Option<StepRecord>>,
+    kept: Mutex<Vec<StepRecord>>,
     /// What the function did not come to, when it has been executed.
     passed_over: Mutex<Vec<StepKey>>,
 }
@@ -416,7 +417,7 @@ impl<App> Recorder<App> {
     }
 
     fn keep(&self, record: StepRecord) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
 
     fn not_reached(&self) -> Vec<StepKey> {
@@ -425,7 +426,7 @@ impl<App> Recorder<App> {
 
     fn commit(&self) -> RunCommit {
         let got_on = self.has_crashed.swap(false, Ordering::Relaxed);
-        let records = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().collect();
+        let records = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         RunCommit { records, got_on, ..RunCommit::new(self.run.clone(), self.token) }
     }
 }
