@@ -1,7 +1,6 @@
 //! What a function has in its hands.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +13,7 @@ use crate::mirror::MirrorRead;
 use crate::send::{Send, SendSignal};
 use crate::step::{Call, Step};
 use crate::tx_step::{Tx, TxStep};
-use crate::wait::{EventWait, SignalWait, Until, sleep};
+use crate::wait::{EventWait, SignalWait, Sleep, Until};
 
 /// The context of a run: its steps, its waits, and the application's own state. Cheap to clone.
 pub struct Ctx<App> {
@@ -154,15 +153,13 @@ impl<App> Ctx<App> {
     }
 
     /// Sleeps, at most 366 days. The end is fixed when the sleep begins and never computed again.
-    pub fn sleep(&self, id: impl Into<String>, duration: SignedDuration) -> Pin<Box<dyn Future<Output = ()>>> {
-        let key = self.execution.key(id.into());
-        Box::pin(sleep(Arc::clone(&self.execution), key, Until::For(duration)))
+    pub fn sleep(&self, id: impl Into<String>, duration: SignedDuration) -> Sleep {
+        Sleep::new(Arc::clone(&self.execution), id.into(), Until::For(duration))
     }
 
     /// Sleeps until then, at most 366 days. A time that is past is no sleep.
-    pub fn sleep_until(&self, id: impl Into<String>, time: Timestamp) -> Pin<Box<dyn Future<Output = ()>>> {
-        let key = self.execution.key(id.into());
-        Box::pin(sleep(Arc::clone(&self.execution), key, Until::Time(time)))
+    pub fn sleep_until(&self, id: impl Into<String>, time: Timestamp) -> Sleep {
+        Sleep::new(Arc::clone(&self.execution), id.into(), Until::Time(time))
     }
 
     /// Waits for an event of this name.

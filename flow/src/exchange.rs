@@ -177,6 +177,8 @@ pub enum ParkReason {
     Undecodable,
     /// Workers died again and again while they executed it.
     Poison,
+    /// The code was changed, and what the run was waiting in is no longer part of it.
+    NeedsMigration,
 }
 
 /// The engine refuses a record: the run was given to another worker, or was called off.
@@ -191,6 +193,11 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Journal: Send + Sync {
     /// Makes a record durable. The step counts, and the function goes on, when this is done.
     fn record(&self, record: Record) -> Pin<Box<dyn Future<Output = Result<(), Lost>> + Send + '_>>;
+
+    /// The execution has ended and did not come to these steps and waits, although they are recorded: the code was changed since.
+    fn passed_over(&self, keys: Vec<StepKey>) {
+        drop(keys);
+    }
 
     /// A transaction for a step whose SQL and record are committed together, which may be open for `limit`; `None` when this engine has
     /// no database for functions.

@@ -1,6 +1,6 @@
 //! One execution of a function: what its context, steps and waits share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,11 +31,21 @@ pub(crate) struct Execution {
     journal: Arc<dyn Journal>,
     pub(crate) fakes: Arc<Fakes>,
     uses: Mutex<HashMap<String, u32>>,
+    renames: Mutex<Renames>,
     waits: Mutex<Vec<Wait>>,
     /// Steps whose body runs or whose record is under way. While there is one, a pending function waits for the world and not
     /// for the engine.
     busy: AtomicUsize,
     ended: Mutex<Option<Outcome>>,
+}
+
+/// What became of keys whose steps were called otherwise before.
+#[derive(Default)]
+struct Renames {
+    /// Ids that steps had before.
+    former_ids: HashSet<String>,
+    /// By the key under which a step is recorded: the one under which its effects count.
+    effects: HashMap<StepKey, StepKey>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,10 +61,14 @@ impl Drop for Busy<'_> {
     }
 }
 
+fn both_names(id: &str) -> Error {
+    Error::terminal(format!("{id} is the id of a step and the former id of another one; they would share one record"))
+}
+
 impl Execution {
     pub(crate) fn new(request: Request, journal: Arc<dyn Journal>, fakes: Arc<Fakes>) -> Self {
-        let (uses, waits, busy, ended) = Default::default();
-        Self { request, journal, fakes, uses, waits, busy, ended }
+        let (uses, renames, waits, busy, ended) = Default::default();
+        Self { request, journal, fakes, uses, renames, waits, busy, ended }
     }
 
     /// The key of the next use of an id; `Err` when the id cannot be one, or when there are too many.
@@ -66,9 +80,51 @@ impl Execution {
         let occurrence = uses.entry(id.clone()).or_default();
         *occurrence += 1;
         let key = StepKey::new(id, *occurrence);
+        if lock(&self.renames).former_ids.contains(&key.id) {
+            return Err(both_names(&key.id));
+        }
         match key.defect() {
             Some(defect) => Err(Error::terminal(defect)),
             None => Ok(key),
+        }
+    }
+
+    /// The key of a step that was called `former` before: the former one when something is recorded under it, and else its own.
+    pub(crate) fn renamed(&self, key: Result<StepKey, Error>, former: String) -> Result<StepKey, Error> {
+        let key = key?;
+        if lock(&self.uses).contains_key(&former) {
+            return Err(both_names(&former));
+        }
+        let before = StepKey::new(former, key.occurrence);
+        let mut renames = lock(&self.renames);
+        renames.former_ids.insert(before.id.clone());
+        let recorded = if self.memo(&key).is_none() && self.memo(&before).is_some() { before.clone() } else { key };
+        // Whoever died in the middle of the step may have had the former code.
+        renames.effects.insert(recorded.clone(), before);
+        Ok(recorded)
+    }
+
+    /// The key under which the effects of a step count once.
+    pub(crate) fn idempotency_key(&self, key: &StepKey) -> String {
+        lock(&self.renames).effects.get(key).unwrap_or(key).idempotency_key(&self.request.run)
+    }
+
+    /// What is recorded and was not come to. What the engine records for itself is no step: ids of steps do not begin with a space.
+    fn passed_over(&self) -> Vec<StepKey> {
+        let (uses, renames) = (lock(&self.uses), lock(&self.renames));
+        let is_used = |key: &StepKey| uses.get(&key.id).is_some_and(|used| *used >= key.occurrence);
+        let is_reached = |key: &StepKey| is_used(key) || renames.effects.contains_key(key);
+        let mut keys: Vec<StepKey> =
+            self.request.memos.keys().filter(|key| !key.id.starts_with(' ') && !is_reached(key)).cloned().collect();
+        keys.sort();
+        keys
+    }
+
+    /// Tells the journal what was not come to.
+    pub(crate) fn tell_passed_over(&self) {
+        let keys = self.passed_over();
+        if !keys.is_empty() {
+            self.journal.passed_over(keys);
         }
     }
 

@@ -26,6 +26,8 @@ type Handler<App> = dyn Fn(Vec<Event>, Ctx<App>) -> Result<Called, serde_json::E
 /// A durable function: its id, its code, and what starts it. Cheap to clone.
 pub struct Function<App> {
     id: String,
+    version: String,
+    versions: Versions,
     handler: Arc<Handler<App>>,
     triggers: Vec<Trigger>,
     cancels: Vec<Cancel>,
@@ -39,6 +41,18 @@ pub struct Function<App> {
     backoff: Backoff,
     pub(crate) controls: Controls,
     pub(crate) takes_batches: bool,
+}
+
+/// Which version of a function's code executes a run that began with another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Versions {
+    /// The present one, with what is recorded of the run, looked up by the ids of steps. A run that was waiting in a sleep or for an event
+    /// which the present code does not come to is parked when that is certain: when the function would end or wait for something else.
+    #[default]
+    Latest,
+    /// None but the one with which it began. Of the functions of one id that are registered, the last one begins runs, and the others bring
+    /// theirs to an end. A run whose version no process has had for a quarter of an hour is parked.
+    Pinned,
 }
 
 /// What starts a function.
@@ -67,6 +81,8 @@ impl<App> Clone for Function<App> {
     fn clone(&self) -> Self {
         Self {
             id: self.id.clone(),
+            version: self.version.clone(),
+            versions: self.versions,
             handler: Arc::clone(&self.handler),
             triggers: self.triggers.clone(),
             cancels: self.cancels.clone(),
@@ -131,6 +147,8 @@ fn called<T: Serialize, E: Into<Error>>(called: impl Future<Output = Result<T, E
 fn declared<App>(id: String, handler: Arc<Handler<App>>, takes_batches: bool) -> Function<App> {
     Function {
         id,
+        version: String::new(),
+        versions: Versions::default(),
         handler,
         triggers: Vec::new(),
         cancels: Vec::new(),
@@ -159,6 +177,44 @@ impl<App> Function<App> {
     #[must_use]
     pub fn on(mut self, event: impl Into<String>) -> Self {
         self.triggers.push(Trigger { event: event.into(), condition: None });
+        self
+    }
+
+    /// The version of its code: any text, such as a number or the date of a change. It is kept with every run that begins with it. State
+    /// another one whenever steps or waits are changed; without one Billhook cannot see that they were.
+    ///
+    /// ```
+    /// use billhook_flow::{Ctx, Event, Functions, Result, Versions, days, function};
+    ///
+    /// async fn before(_event: Event, ctx: Ctx<()>) -> Result<()> {
+    ///     ctx.sleep("three days", days(3)).await;
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn now(_event: Event, ctx: Ctx<()>) -> Result<()> {
+    ///     ctx.sleep("a week", days(7)).await;
+    ///     Ok(())
+    /// }
+    ///
+    /// // Runs that sleep for three days end as they began; new ones sleep for a week.
+    /// let functions = Functions::new()
+    ///     .add(function("remind", before).version("1").versions(Versions::Pinned))
+    ///     .add(function("remind", now).version("2").versions(Versions::Pinned).on("stripe/invoice.payment_failed"));
+    /// assert!(functions.check().is_ok());
+    /// ```
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        if self.version.contains('\0') {
+            self.defects.push("its version holds a NUL character, which databases do not store".to_owned());
+        }
+        self
+    }
+
+    /// What becomes of runs that began with another version: [`Versions::Latest`] unless set.
+    #[must_use]
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.versions = versions;
         self
     }
 
@@ -276,6 +332,8 @@ impl<App> Function<App> {
         let bound = move |events: Vec<Event>, ctx: Ctx<()>| handler(events, ctx.with_app(Arc::clone(&shared)));
         Function {
             id: self.id,
+            version: self.version,
+            versions: self.versions,
             handler: Arc::new(bound),
             triggers: self.triggers,
             cancels: self.cancels,
@@ -295,6 +353,16 @@ impl<App> Function<App> {
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The version of its code; empty when none is stated.
+    pub fn code_version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether it executes no runs but those that began with its version.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.versions == Versions::Pinned
     }
 
     /// The names that start it.
@@ -367,7 +435,9 @@ impl<App> Function<App> {
                 return Outcome::Parked(ParkReason::Undecodable, message);
             }
         };
-        let error = match execution.drive(called).await {
+        let driven = execution.drive(called).await;
+        execution.tell_passed_over();
+        let error = match driven {
             Ok(Ok(value)) => return Outcome::Finished(value),
             Ok(Err(error)) => error,
             Err(outcome) => return outcome,

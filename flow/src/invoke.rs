@@ -49,6 +49,13 @@ impl<T> Invoke<T> {
         Self { execution, key, function, data, timeout: WAIT_LONGEST, result: PhantomData }
     }
 
+    /// What it was called in an earlier version of the code. Runs that have something recorded under that id go on with it; the others record
+    /// it under its new id. Leave it there until the runs that began before are over.
+    pub fn renamed_from(mut self, id: impl Into<String>) -> Self {
+        self.key = self.execution.renamed(self.key, id.into());
+        self
+    }
+
     /// How long to wait for its end: 366 days unless set, which is also the most. The run itself goes on.
     pub fn timeout(mut self, timeout: SignedDuration) -> Self {
         self.timeout = timeout.min(WAIT_LONGEST);

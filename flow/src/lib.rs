@@ -27,7 +27,9 @@
 //! - **A step may run more than once until it is recorded**: a crash between its effect and its record repeats it. Every attempt gets
 //!   the same [`Call::idempotency_key`]; give it to whoever takes one.
 //! - **A [`Ctx::tx_step`] takes effect exactly once**: its SQL and its record are one commit, in the database that Billhook uses.
-//! - **Ids name steps**, not the order of calls: steps may be reordered under sleeping runs.
+//! - **Ids name steps**, not the order of calls: steps may be added, reordered and rewritten under sleeping runs. A step that gets another
+//!   id says what it was called before ([`Step::renamed_from`]), or runs anew. [`Function::version`] says what becomes of runs whose
+//!   code is changed.
 //! - **Code between steps runs again at every replay.** Reads and writes belong into steps.
 //! - **Steps do not nest**, and a function is not spawned onto other tasks: neither compiles.
 //! - **The data of an event of Stripe's** has the fields of its object, the object as Stripe sent it under `object`,
@@ -72,7 +74,7 @@ pub use exchange::{
     CommitError, Invocation, Journal, Lost, Memo, Mirror, Outcome, ParkReason, Pending, Progress, Record, Request,
     Sent, StepError, TransactionSession, Wait,
 };
-pub use function::{Function, function, function_batch};
+pub use function::{Function, Versions, function, function_batch};
 pub use invoke::Invoke;
 pub use mirror::MirrorRead;
 pub use names::{ALIASES, APPLIED, AliasDefect, Aliases, is_reserved, of_type, stripe_names};
@@ -80,5 +82,5 @@ pub use registry::{Defect, Functions};
 pub use send::{Send, SendSignal};
 pub use step::{Call, Step};
 pub use tx_step::{HOLD_DEFAULT, HOLD_MAX, Tx, TxStep};
-pub use wait::{EventWait, Signal, SignalWait, days, hours, minutes, seconds};
+pub use wait::{EventWait, Signal, SignalWait, Sleep, days, hours, minutes, seconds};
 pub use why::why;

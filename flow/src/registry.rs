@@ -1,7 +1,9 @@
 //! All functions of an application.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use billhook_store::FlowVersion;
 
 use crate::control;
 use crate::function::Function;
@@ -10,6 +12,7 @@ use crate::names::Aliases;
 
 /// The functions of an application. Cheap to clone.
 pub struct Functions<App> {
+    /// In the order in which they were added: of those with one id the last one begins runs.
     functions: Vec<Function<App>>,
     lanes: Arc<Lanes>,
 }
@@ -42,7 +45,7 @@ impl<App> Functions<App> {
         Self { functions: Vec::new(), lanes: Arc::default() }
     }
 
-    /// With one more.
+    /// With one more. Of several versions of one function ([`crate::Versions::Pinned`]) the last one that is added begins runs.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "functions are not numbers, and this is what one says")]
     pub fn add(mut self, mut function: Function<App>) -> Self {
@@ -87,17 +90,17 @@ impl<App> Functions<App> {
     /// As [`Functions::check`].
     pub fn check_with(&self, aliases: &Aliases) -> Result<(), Vec<Defect>> {
         let mut defects = Vec::new();
-        let mut ids = HashSet::new();
+        let mut known = HashMap::new();
         let mut shared: HashMap<String, (u32, &str)> = HashMap::new();
-        for function in &self.functions {
+        for (function, is_newest) in self.with_newest() {
             let mut found = |what: String| defects.push(Defect { function: function.id().to_owned(), what });
             if function.id().trim().is_empty() {
                 found("its id is empty".to_owned());
             }
-            if !ids.insert(function.id()) {
-                found("another function has the same id".to_owned());
-            }
-            if function.triggers().next().is_none() && function.crons().is_empty() {
+            let others: &mut Vec<&Function<App>> = known.entry(function.id()).or_default();
+            others.iter().filter_map(|other| clash(other, function)).take(1).for_each(&mut found);
+            others.push(function);
+            if is_newest && function.triggers().next().is_none() && function.crons().is_empty() {
                 found("nothing starts it; give it an event with .on(…) or a schedule with .cron(…)".to_owned());
             }
             function.triggers().filter_map(|trigger| aliases.defect(trigger)).for_each(&mut found);
@@ -117,17 +120,35 @@ impl<App> Functions<App> {
 
     /// The functions that an event with one of these names may start, each once; their conditions decide.
     pub fn started_by<'a>(&'a self, event_names: &'a [String]) -> impl Iterator<Item = &'a Function<App>> {
-        self.functions.iter().filter(move |function| function.is_started_by(event_names))
+        self.newest().filter(move |function| function.is_started_by(event_names))
+    }
+
+    /// All versions of all functions, each with whether it is the one with which runs begin.
+    fn with_newest(&self) -> impl Iterator<Item = (&Function<App>, bool)> {
+        self.functions.iter().enumerate().map(move |(at, function)| {
+            let mut later = self.functions.iter().skip(at + 1);
+            (function, !later.any(|other| other.id() == function.id()))
+        })
+    }
+
+    /// The functions with which runs begin: of each id the version that was added last.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &Function<App>> {
+        self.with_newest().filter_map(|(function, is_newest)| is_newest.then_some(function))
+    }
+
+    /// The versions with which runs begin.
+    pub(crate) fn newest_versions(&self) -> Vec<FlowVersion> {
+        self.newest().map(flow_version).collect()
+    }
+
+    /// All versions that execute their own runs and no others.
+    pub(crate) fn pinned_versions(&self) -> Vec<FlowVersion> {
+        self.functions.iter().filter(|function| function.is_pinned()).map(flow_version).collect()
     }
 
     /// Whether an event with one of these names may call runs off.
     pub fn is_called_off_by(&self, event_names: &[String]) -> bool {
         self.functions.iter().flat_map(Function::cancels).any(|cancel| event_names.contains(&cancel.event))
-    }
-
-    /// All of them.
-    pub(crate) fn all(&self) -> &[Function<App>] {
-        &self.functions
     }
 
     /// The names of all gates with their places.
@@ -144,15 +165,43 @@ impl<App> Functions<App> {
         &self.lanes
     }
 
-    /// The ids of all of them.
+    /// The ids of all of them, each once.
     pub fn ids(&self) -> Vec<String> {
-        self.functions.iter().map(|function| function.id().to_owned()).collect()
+        self.newest().map(|function| function.id().to_owned()).collect()
     }
 
-    /// The function of this id.
+    /// The function of this id: of several versions the one with which runs begin.
     pub fn get(&self, id: &str) -> Option<&Function<App>> {
-        self.functions.iter().find(|function| function.id() == id)
+        self.functions.iter().rfind(|function| function.id() == id)
     }
+
+    /// The function that executes a run which began with this version; `None` when there is none.
+    pub fn executes(&self, id: &str, version: Option<&str>) -> Option<&Function<App>> {
+        let newest = self.get(id)?;
+        match version {
+            Some(version) if newest.is_pinned() => {
+                self.functions.iter().rfind(|function| function.id() == id && function.code_version() == version)
+            }
+            Some(_) | None => Some(newest),
+        }
+    }
+}
+
+fn flow_version<App>(function: &Function<App>) -> FlowVersion {
+    FlowVersion { function: function.id().to_owned(), version: function.code_version().to_owned() }
+}
+
+/// Why two functions cannot have one id.
+fn clash<App>(one: &Function<App>, other: &Function<App>) -> Option<String> {
+    if !one.is_pinned() || !other.is_pinned() {
+        return Some(
+            "another function has the same id; versions of one function are all pinned: .versions(Versions::Pinned)"
+                .to_owned(),
+        );
+    }
+    let version = one.code_version();
+    (version == other.code_version())
+        .then(|| format!("another function has the same id and the same version {version:?}"))
 }
 
 #[cfg(test)]

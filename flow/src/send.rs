@@ -40,6 +40,13 @@ impl Send {
         Self { execution, key, name, data, at: None, id: None, schedule_key: None, is_own: false }
     }
 
+    /// What it was called in an earlier version of the code. Runs that have something recorded under that id go on with it; the others record
+    /// it under its new id. The event's own id stays that of the former. Leave it there until the runs that began before are over.
+    pub fn renamed_from(mut self, id: impl Into<String>) -> Self {
+        self.key = self.execution.renamed(self.key, id.into());
+        self
+    }
+
     /// When the event takes effect; a time that is past means at once. At most 366 days ahead.
     pub fn at(mut self, time: Timestamp) -> Self {
         self.at = Some(time);
@@ -85,7 +92,7 @@ impl Send {
         if let Some(defect) = defect(&name, ts, now).filter(|_| !is_own) {
             return Err(Error::terminal(defect));
         }
-        let id = id.unwrap_or_else(|| key.idempotency_key(&execution.request.run));
+        let id = id.unwrap_or_else(|| execution.idempotency_key(&key));
         let event = Event { id: id.clone(), name, data: data?, ts };
         let busy = execution.busy();
         if execution.fakes.contains_key(&key.id) {

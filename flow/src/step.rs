@@ -62,6 +62,20 @@ impl<B> Step<'_, B> {
         Self { execution, key, body, retries, backoff, timeout, at_most_once: false, borrows: PhantomData }
     }
 
+    /// What it was called in an earlier version of the code. Runs that have something recorded under that id go on with it; the others record
+    /// it under its new id. The idempotency key stays that of the former id. Leave it there until the runs that began before are over.
+    ///
+    /// ```
+    /// # use billhook_flow::{Ctx, Result};
+    /// # async fn example(ctx: Ctx<()>) -> Result<()> {
+    /// ctx.step("remind by mail", || async { Ok::<_, std::io::Error>(()) }).renamed_from("remind").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn renamed_from(mut self, id: impl Into<String>) -> Self {
+        self.key = self.execution.renamed(self.key, id.into());
+        self
+    }
+
     /// Further attempts after one that failed: 4 unless set, 20 at most.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries.min(RETRIES_MAX);
@@ -119,7 +133,7 @@ impl<B> Step<'_, B> {
             Beginning::Over(result) => return result,
         };
         let busy = execution.busy();
-        let call = Call { idempotency_key: key.idempotency_key(&execution.request.run), attempt };
+        let call = Call { idempotency_key: execution.idempotency_key(&key), attempt };
         let memo = match execution.fakes.get(&key.id) {
             Some(Ok(value)) => Memo::Done(value.clone()),
             Some(Err(error)) => Memo::Failed(error.clone()),

@@ -77,6 +77,13 @@ impl<B> TxStep<'_, B> {
         Self { execution, key, body, retries, backoff, hold, borrows: PhantomData }
     }
 
+    /// What it was called in an earlier version of the code. Runs that have something recorded under that id go on with it; the others record
+    /// it under its new id. Leave it there until the runs that began before are over.
+    pub fn renamed_from(mut self, id: impl Into<String>) -> Self {
+        self.key = self.execution.renamed(self.key, id.into());
+        self
+    }
+
     /// Further attempts after one that failed: 4 unless set, 20 at most.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries.min(RETRIES_MAX);

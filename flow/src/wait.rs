@@ -4,6 +4,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use billhook_core::step::StepKey;
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
@@ -42,8 +43,56 @@ pub(crate) enum Until {
     For(SignedDuration),
 }
 
+/// A sleep. It begins when it is awaited.
+#[must_use = "nobody sleeps until it is awaited"]
+pub struct Sleep(Phase);
+
+enum Phase {
+    Stated {
+        execution: Arc<Execution>,
+        key: Result<StepKey, Error>,
+        until: Until,
+    },
+    /// Not `Send`: a sleep does not go into a step.
+    Begun(Pin<Box<dyn Future<Output = ()>>>),
+}
+
+impl Sleep {
+    pub(crate) fn new(execution: Arc<Execution>, id: String, until: Until) -> Self {
+        let key = execution.key(id);
+        Self(Phase::Stated { execution, key, until })
+    }
+
+    /// What it was called in an earlier version of the code: runs that sleep under that id go on with it. Leave it there until the runs that
+    /// began before are over.
+    pub fn renamed_from(self, id: impl Into<String>) -> Self {
+        match self.0 {
+            Phase::Stated { execution, key, until } => {
+                let key = execution.renamed(key, id.into());
+                Self(Phase::Stated { execution, key, until })
+            }
+            begun @ Phase::Begun(_) => Self(begun),
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let stated = std::mem::replace(&mut self.0, Phase::Begun(Box::pin(std::future::pending())));
+        let mut begun = match stated {
+            Phase::Stated { execution, key, until } => Box::pin(sleep(execution, key, until)),
+            Phase::Begun(begun) => begun,
+        };
+        let polled = begun.as_mut().poll(context);
+        self.0 = Phase::Begun(begun);
+        polled
+    }
+}
+
 /// Sleeps. An id that cannot be one fails the run, since the sleep itself has no error to return.
-pub(crate) async fn sleep(execution: Arc<Execution>, key: Result<StepKey, Error>, until: Until) {
+async fn sleep(execution: Arc<Execution>, key: Result<StepKey, Error>, until: Until) {
     let key = match key {
         Ok(key) => key,
         Err(error) => return execution.end(Outcome::Failed(error.to_record())).await,
@@ -93,6 +142,13 @@ impl<T> EventWait<T> {
     pub(crate) fn new(execution: Arc<Execution>, id: String, name: String) -> Self {
         let key = execution.key(id);
         Self { execution, key, name, matching: String::new(), timeout: WAIT_LONGEST, data: PhantomData }
+    }
+
+    /// What it was called in an earlier version of the code. Runs that have something recorded under that id go on with it; the others record
+    /// it under its new id. Leave it there until the runs that began before are over.
+    pub fn renamed_from(mut self, id: impl Into<String>) -> Self {
+        self.key = self.execution.renamed(self.key, id.into());
+        self
     }
 
     /// Which events count: an expression over `event`, the one that started the run, and `async`, the one that came, such as
@@ -160,6 +216,11 @@ impl<T> SignalWait<T> {
     pub(crate) fn new(execution: Arc<Execution>, id: String, signal: &str) -> Self {
         let meant = format!("async.data.signal == {}", serde_json::Value::from(signal));
         Self(EventWait::new(execution, id, names::SIGNAL.to_owned()).matching(meant))
+    }
+
+    /// See [`EventWait::renamed_from`].
+    pub fn renamed_from(self, id: impl Into<String>) -> Self {
+        Self(self.0.renamed_from(id))
     }
 
     /// How long to wait: 366 days unless set, which is also the most.

@@ -176,6 +176,15 @@ pub struct EventName {
     pub registers: bool,
 }
 
+/// A version of a function.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FlowVersion {
+    /// The function.
+    pub function: String,
+    /// Its version; empty when none is stated.
+    pub version: String,
+}
+
 /// A run that somebody holds, with all that it needs to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedRun {
@@ -191,6 +200,8 @@ pub struct ClaimedRun {
     pub crashes: u32,
     /// Whether nobody had it before.
     pub is_first: bool,
+    /// The version of the function with which it began; `None` when whoever claimed it first named none.
+    pub version: Option<String>,
     /// When its event was published.
     pub created_at: Timestamp,
     /// The event that started it.
@@ -296,6 +307,10 @@ pub struct FlowClaim {
     pub holder: String,
     /// The functions it knows.
     pub functions: Vec<String>,
+    /// The version of each with which a run begins. A run of a function that is not in it stays without one.
+    pub newest: Vec<FlowVersion>,
+    /// Of functions of which each version executes its own runs: the versions that whoever asks has.
+    pub pinned: Vec<FlowVersion>,
     /// The time.
     pub now: Timestamp,
     /// The end of the lease.

@@ -68,6 +68,8 @@ pub struct FlowRunSummary {
     pub message: Option<String>,
     /// The run that it repeats.
     pub rerun_of: Option<String>,
+    /// The version of the function with which it began; empty when the function stated none, `None` before it was executed.
+    pub version: Option<String>,
 }
 
 /// A run with its result, which a list leaves out because it may be large.

@@ -3,7 +3,7 @@
 use billhook_core::run::RunState;
 use jiff::Timestamp;
 
-use crate::{FlowEvent, Store, StoreError};
+use crate::{FlowEvent, FlowVersion, Store, StoreError};
 
 /// A run that has been parked for long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,19 @@ pub struct EndedRun {
     pub message: Option<String>,
     /// The event that started it.
     pub event: FlowEvent,
+}
+
+/// Runs that need a version of their function which nobody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingVersions {
+    /// Functions of which each version executes its own runs.
+    pub functions: Vec<String>,
+    /// Runs that have been due since this time, with versions that no process has had since.
+    pub since: Timestamp,
+    /// Why they are parked; `{version}` stands for the version.
+    pub message: String,
+    /// At most so many.
+    pub limit: usize,
 }
 
 /// What is old.
@@ -95,6 +108,20 @@ impl Store {
     /// Runs that ended without their function and of which nobody has told, the oldest first.
     pub async fn ended_flow_runs(&self, limit: usize) -> Result<Vec<EndedRun>, StoreError> {
         each!(self, driver => driver.ended_flow_runs(limit).await)
+    }
+
+    /// Notes that a process has these versions of functions at the moment.
+    pub async fn note_flow_versions(&self, versions: &[FlowVersion], now: Timestamp) -> Result<(), StoreError> {
+        each!(self, driver => driver.note_flow_versions(versions, now).await)
+    }
+
+    /// Parks runs that need a version which nobody has; returns their ids.
+    pub async fn park_missing_versions(
+        &self,
+        missing: &MissingVersions,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        each!(self, driver => driver.park_missing_versions(missing, now).await)
     }
 
     /// Runs that were parked at this time or before, the oldest first.

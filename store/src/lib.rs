@@ -37,7 +37,7 @@ pub use flow::*;
 pub use flow_orders::*;
 pub use flow_pace::FlowPace;
 pub use flow_runs::*;
-pub use flow_upkeep::{EndedRun, FlowRetention, ParkedRun, StrayRuns};
+pub use flow_upkeep::{EndedRun, FlowRetention, MissingVersions, ParkedRun, StrayRuns};
 pub use sql::{FromSqlValue, SQL_ROWS_MAX, SqlError, SqlRequests, SqlRow, SqlSession, SqlValue, sql_session};
 pub use suspects::Suspects;
 pub use sync::*;

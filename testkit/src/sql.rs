@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value};
@@ -116,6 +117,8 @@ fn query_sqlite(path: &str, sql: &str) -> anyhow::Result<Vec<Value>> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(ANSWER_SECONDS_MAX))?;
     connection.execute_batch("PRAGMA query_only = on")?;
+    // Who looks after a crash leaves the log as the crash left it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let mut statement = connection.prepare(sql)?;
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([])?;

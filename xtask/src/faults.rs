@@ -19,7 +19,7 @@ const STORM: [(&str, &str); 2] = [("BILLHOOK_STORM_SEEDS", "seeds"), ("BILLHOOK_
 /// Runs the command with the arguments behind its name.
 ///
 /// `--rounds N` (500), `--filter text` (`crash`: which tests of the program and of the engine of functions to run; `k3_`, `k4_`, `d2_`,
-/// `d12_`, `c1_`, `f3_` and `f5_` are those of the engine, for which 50 rounds are long). For `--filter storm` also `--seeds 1-20` and
+/// `d12_`, `c1_`, `f3_`, `f4_` and `f5_` are those of the engine, for which 50 rounds are long). For `--filter storm` also `--seeds 1-20` and
 /// `--changes 20000`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let flags = Flags::parse(arguments, &["rounds", "filter", "seeds", "changes"], &[])?;

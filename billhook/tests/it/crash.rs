@@ -14,6 +14,8 @@ use billhook_testkit::random::{self, Random};
 use billhook_testkit::sign::{TEST_SECRET, now, sha256_hex};
 use billhook_testkit::{Client, ServerSettings, TestDatabase, sql, wait};
 
+use crate::versions::{Customers, Observer};
+
 /// Says how many rounds to run; `cargo xtask faults` sets it.
 const ROUNDS_VARIABLE: &str = "BILLHOOK_FAULT_ROUNDS";
 /// Rounds otherwise.
@@ -113,6 +115,21 @@ impl Sender<'_> {
     }
 }
 
+/// Sends events about few objects, in any order of their times, until the program is gone.
+fn send_versions(address: SocketAddr, customers: &Customers, random: &mut Random, ledger: &Ledger) {
+    let mut client = Client::new(address);
+    loop {
+        let event = customers.event(random, now());
+        ledger.sending(&event);
+        match client.deliver(TEST_SECRET, &event) {
+            Ok(answer) if answer.status == 200 => ledger.acknowledged(&event),
+            Ok(answer) if answer.status == 503 => {}
+            Ok(answer) => return ledger.wrong(format!("{} {}", answer.status, answer.text())),
+            Err(_) => return,
+        }
+    }
+}
+
 fn rounds() -> u64 {
     std::env::var(ROUNDS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS)
 }
@@ -126,12 +143,14 @@ fn kill_again_and_again(database: &TestDatabase) -> Result<()> {
     let ledger = Ledger::default();
     let pairs: Vec<Pair> =
         (0..PAIRS as u64).map(|number| Pair { first_number: number * PAIR_NUMBERS, done: AtomicU64::new(0) }).collect();
-    let created = now();
+    let (created, customers) = (now(), Customers::new());
+    let observer = Observer::start(&database.url(), &customers);
     for round in 0..rounds() {
         let server = settings.start().with_context(|| format!("round {round}"))?;
         let healthy = server.start_time().unwrap_or_default();
         ensure!(healthy <= Duration::from_secs(HEALTHY_SECONDS_MAX), "round {round}: healthy only after {healthy:?}");
         let (address, stopped) = (server.address(), AtomicBool::new(false));
+        let mut versions = Random::new(random.next_number());
         let life =
             Duration::from_millis(random.between(KILLED_AFTER_MILLISECONDS.start, KILLED_AFTER_MILLISECONDS.end));
         std::thread::scope(|scope| {
@@ -142,6 +161,7 @@ fn kill_again_and_again(database: &TestDatabase) -> Result<()> {
                     scope.spawn(move || sender.run());
                 }
             }
+            scope.spawn(|| send_versions(address, &customers, &mut versions, &ledger));
             // Not a wait for a condition: the moment of the crash is the random input of this test.
             std::thread::sleep(life);
             let killed = server.kill9();
@@ -159,6 +179,7 @@ fn kill_again_and_again(database: &TestDatabase) -> Result<()> {
     })?;
     let (status, _) = server.terminate()?;
     ensure!(status.success(), "the program ended with {status}");
+    println!("I5: {}", observer.finish()?);
     compare(&url, &ledger)
 }
 

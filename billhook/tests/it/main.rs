@@ -8,3 +8,4 @@ mod inputs;
 mod outages;
 mod reading;
 mod runs;
+mod versions;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use billhook_core::{Clock, failpoint};
-use billhook_store::{FlowClaim, Store, StoreError, Suspects, WaitMatcher};
+use billhook_store::{FlowClaim, FlowVersion, Store, StoreError, Suspects, WaitMatcher};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
@@ -38,6 +38,9 @@ struct Sweep {
 pub(super) struct Claims {
     pub(super) options: EngineOptions,
     pub(super) functions: Vec<String>,
+    /// The versions with which runs begin, and those that execute their own runs and no others.
+    pub(super) newest: Vec<FlowVersion>,
+    pub(super) pinned: Vec<FlowVersion>,
     /// Of these, those that nobody has paused, as last read.
     pub(super) active: Vec<String>,
     pub(super) paused_read: Option<Instant>,
@@ -122,6 +125,8 @@ impl Claims {
         let claim = FlowClaim {
             holder: self.options.holder.clone(),
             functions: self.active.clone(),
+            newest: self.newest.clone(),
+            pinned: self.pinned.clone(),
             now,
             lease_until,
             limit: room,

@@ -21,7 +21,7 @@ pub(super) struct Crons<App>(pub(super) Beside<App>);
 
 impl<App: Send + Sync + 'static> Crons<App> {
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        if self.0.functions.all().iter().all(|function| function.crons().is_empty()) {
+        if self.0.functions.newest().all(|function| function.crons().is_empty()) {
             return;
         }
         while !*stop.borrow() {
@@ -38,7 +38,7 @@ impl<App: Send + Sync + 'static> Crons<App> {
     /// When the next schedule comes.
     pub(super) async fn next(&self) -> Result<Option<Timestamp>, StoreError> {
         let mut next: Option<Timestamp> = None;
-        for function in self.0.functions.all() {
+        for function in self.0.functions.newest() {
             for cron in function.crons() {
                 let schedule = cron.schedule.source();
                 let last = self.0.store.register_flow_cron(function.id(), schedule, self.0.clock.now()).await?;
@@ -50,7 +50,7 @@ impl<App: Send + Sync + 'static> Crons<App> {
 
     /// Starts what has come.
     pub(super) async fn look(&self) -> Result<(), StoreError> {
-        for function in self.0.functions.all() {
+        for function in self.0.functions.newest() {
             for cron in function.crons() {
                 let schedule = cron.schedule.source();
                 let last = self.0.store.register_flow_cron(function.id(), schedule, self.0.clock.now()).await?;

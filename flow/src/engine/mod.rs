@@ -11,7 +11,9 @@ mod ends;
 mod enrich;
 mod held;
 mod lookback;
+mod migration;
 mod pace;
+mod pinned;
 mod route;
 mod schedule;
 mod session;
@@ -39,6 +41,7 @@ use committer::Committer;
 use cron::Crons;
 use held::Held;
 use pace::Pace;
+use pinned::Pinned;
 use schedule::Scheduled;
 use session::Sessions;
 use upkeep::Upkeep;
@@ -46,6 +49,7 @@ use worker::{Bench, Workers};
 
 pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
+pub use migration::ORPHANS;
 pub use pace::{Settle, Settling};
 pub use route::{Matcher, Publish, Source, handed_in, publication, signal};
 pub use worker::is_function_thread;
@@ -149,6 +153,7 @@ impl Engine {
         let (committer, committing) = Committer::start(store.clone(), Arc::clone(&clock));
         let (names, places, lanes) = (functions.ids(), functions.places(), Arc::clone(functions.lanes()));
         let functions = Arc::new(functions);
+        let (newest, pinned) = (functions.newest_versions(), functions.pinned_versions());
         let bench = Bench {
             functions: Arc::clone(&functions),
             ids: names.clone().into(),
@@ -170,6 +175,8 @@ impl Engine {
             workers: Workers::start(&options, bench),
             options,
             functions: names,
+            newest,
+            pinned,
             active: Vec::new(),
             paused_read: None,
             places,
@@ -185,6 +192,7 @@ impl Engine {
             claiming,
             tokio::spawn(Scheduled(beside.clone()).run(stop.subscribe())),
             tokio::spawn(Crons(beside.clone()).run(stop.subscribe())),
+            tokio::spawn(Pinned(beside.clone()).run(stop.subscribe())),
             tokio::spawn(Upkeep(beside).run(stop.subscribe())),
             committing,
         ];

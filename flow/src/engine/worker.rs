@@ -26,6 +26,7 @@ use super::ends::{self, Ended};
 use super::enrich::{Enrich, EnrichError};
 use super::held::Held;
 use super::lookback::{Back, ReadDelivery};
+use super::migration::Change;
 use super::route::{self, Publish, Source};
 use super::session::Sessions;
 use crate::error::Error;
@@ -133,17 +134,19 @@ fn thread<App: Send + Sync + 'static>(
 /// Executes a run and records where it goes.
 async fn execute<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: ClaimedRun) {
     let (run, token, failures) = (claimed.id.clone(), claimed.token, claimed.failures);
-    let (function, event) = (claimed.function.clone(), claimed.event.clone());
+    let (function, version, event) = (claimed.function.clone(), claimed.version.clone(), claimed.event.clone());
     // A task of its own, so that a function that panics fails its run and nothing else.
     let executed = tokio::task::spawn_local(turn(Arc::clone(&bench), claimed)).await;
-    let next = match executed {
-        Ok(next) => next,
+    let (next, records) = match executed {
+        Ok(Some((next, records))) => (Some(next), records),
+        Ok(None) => (None, Vec::new()),
         Err(ended) if ended.is_panic() => {
             let error = Error::usual(format!("the function panicked: {}", panic_message(&*ended.into_panic())));
-            bench.functions.get(&function).and_then(|function| {
+            let next = bench.functions.executes(&function, version.as_deref()).and_then(|function| {
                 let now = bench.clock.now();
                 said(function.failed(&error, failures, now, chance()), failures)
-            })
+            });
+            (next, Vec::new())
         }
         // The thread ends.
         Err(_) => return,
@@ -153,7 +156,7 @@ async fn execute<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: Cl
     if let Some(next) = next {
         let ended = Ended { run: &run, function: &function, event: &event, token };
         let publications = ended.told(&bench.functions, &next, bench.clock.now());
-        let commit = RunCommit { publications, next: Some(next), ..RunCommit::new(run.clone(), token) };
+        let commit = RunCommit { records, publications, next: Some(next), ..RunCommit::new(run.clone(), token) };
         // Lost: somebody else records its end.
         let _ = bench.committer.commit(commit).await;
     }
@@ -164,20 +167,23 @@ async fn execute<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: Cl
     }
 }
 
+/// Where a run goes, and what is recorded with it.
+type End = (RunNext, Vec<StepRecord>);
+
 /// One turn of a run: what is recorded goes in, and where the run goes comes out; nothing when it is somebody else's.
-async fn turn<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: ClaimedRun) -> Option<RunNext> {
-    let function = bench.functions.get(&claimed.function)?;
+async fn turn<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, claimed: ClaimedRun) -> Option<End> {
+    let function = bench.functions.executes(&claimed.function, claimed.version.as_deref())?;
     let failures = claimed.failures;
     if claimed.crashes >= CRASHES_MAX {
         let message = format!("{} workers died while they executed it; see their logs, then retry it", claimed.crashes);
-        return Some(parked(failures, message));
+        return Some((parked(failures, message), Vec::new()));
     }
     match claimed.read() {
         Ok((events, memos)) => {
             let turn = Turn { bench: &bench, function, claimed: &claimed };
-            turn.run(events, memos).await.unwrap_or_else(|error| Some(rest(&bench, failures, &error)))
+            turn.run(events, memos).await.unwrap_or_else(|error| Some((rest(&bench, failures, &error), Vec::new())))
         }
-        Err(message) => Some(parked(failures, message)),
+        Err(message) => Some((parked(failures, message), Vec::new())),
     }
 }
 
@@ -201,7 +207,7 @@ struct Turn<'a, App> {
 }
 
 impl<App: Send + Sync + 'static> Turn<'_, App> {
-    async fn run(&self, mut events: Vec<Event>, memos: Memos) -> Result<Option<RunNext>, StoreError> {
+    async fn run(&self, mut events: Vec<Event>, memos: Memos) -> Result<Option<End>, StoreError> {
         let Self { bench, function, claimed } = self;
         if claimed.is_first && !function.cancels().is_empty() {
             let names = function.cancels().iter().map(|cancel| cancel.event.as_str());
@@ -219,14 +225,16 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
                     event.data = data;
                 }
                 Ok(None) => {}
-                Err(error) => return Ok(Some(rest(bench, claimed.failures, &error))),
+                Err(error) => return Ok(Some((rest(bench, claimed.failures, &error), Vec::new()))),
             }
         }
         let batch = if claimed.batch.is_empty() { Vec::new() } else { events.clone() };
         let Some(event) = events.into_iter().next() else {
-            return Ok(Some(parked(claimed.failures, "no event of it is there".to_owned())));
+            return Ok(Some((parked(claimed.failures, "no event of it is there".to_owned()), Vec::new())));
         };
         let memos = Arc::new(memos);
+        let change = Change::read(&bench.store, claimed, &memos, function).await?;
+        change.first().into_iter().for_each(|record| journal.keep(record));
         let request = Request {
             run: claimed.id.clone(),
             event,
@@ -238,12 +246,13 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
             functions: Arc::clone(&bench.ids),
         };
         let outcome = function.execute(Arc::clone(&bench.app), request, Arc::clone(&journal) as Arc<dyn Journal>).await;
+        let (outcome, records) = change.judge(outcome, &journal.not_reached());
         if let Outcome::Suspended(waits) = &outcome
             && !self.settle(&journal, waits, &memos).await?
         {
             return Ok(None);
         }
-        Ok(said(outcome, claimed.failures))
+        Ok(said(outcome, claimed.failures).map(|next| (next, records)))
     }
 
     /// The completed data of an event of the run: as it was recorded, or new.
@@ -385,7 +394,7 @@ fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-type Memos = HashMap<StepKey, Memo>;
+pub(super) type Memos = HashMap<StepKey, Memo>;
 
 /// A claimed run, readable; what is not parks it.
 trait Read {
@@ -460,16 +469,29 @@ struct Recorder<App> {
     has_crashed: AtomicBool,
     /// What is recorded together with whatever comes first.
     kept: Mutex<Vec<StepRecord>>,
+    /// What the function did not come to, when it has been executed.
+    passed_over: Mutex<Vec<StepKey>>,
 }
 
 impl<App> Recorder<App> {
     fn new(bench: Arc<Bench<App>>, claimed: &ClaimedRun) -> Self {
         let has_crashed = AtomicBool::new(claimed.crashes > 0);
-        Self { bench, run: claimed.id.clone(), token: claimed.token, has_crashed, kept: Mutex::default() }
+        Self {
+            bench,
+            run: claimed.id.clone(),
+            token: claimed.token,
+            has_crashed,
+            kept: Mutex::default(),
+            passed_over: Mutex::default(),
+        }
     }
 
     fn keep(&self, record: StepRecord) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+    }
+
+    fn not_reached(&self) -> Vec<StepKey> {
+        self.passed_over.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn commit(&self) -> RunCommit {
@@ -510,6 +532,10 @@ impl<App: Send + Sync> Journal for Recorder<App> {
 
     fn mirror(&self) -> Option<Arc<dyn Mirror>> {
         self.bench.mirror.clone()
+    }
+
+    fn passed_over(&self, keys: Vec<StepKey>) {
+        *self.passed_over.lock().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     fn begin(&self, limit: Duration) -> Option<Arc<dyn TransactionSession>> {

@@ -43,7 +43,7 @@ pub struct Told {
 
 impl App {
     /// Tells the observer and waits for its answer: it has seen the call before anything else happens.
-    async fn tell(&self, run: &str, step: &str, event: &str, key: &str) -> IoResult<()> {
+    pub async fn tell(&self, run: &str, step: &str, event: &str, key: &str) -> IoResult<()> {
         let told = Told {
             run: run.to_owned(),
             step: step.to_owned(),
@@ -64,7 +64,7 @@ impl App {
 }
 
 /// A step that tells.
-async fn step(ctx: &Ctx<App>, event: &Event, id: &str) -> Result<()> {
+pub async fn step(ctx: &Ctx<App>, event: &Event, id: &str) -> Result<()> {
     let (app, run, event) = (ctx.app(), ctx.run(), event.id.as_str());
     ctx.step_with(id, |call| async move { app.tell(run, id, event, call.idempotency_key()).await })
         .retries(20)

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use billhook_core::{Clock, Secret, SystemClock};
-use billhook_flow::Event;
 use billhook_flow::engine::{Engine, EngineOptions, Matcher, Publish, Source, publication};
+use billhook_flow::{Event, Functions};
 use billhook_store::{Location, Options, PostgresLocation, Role, Store};
 use billhook_stripe::catalogue;
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
+use crate::deploy;
 use crate::functions::{App, functions};
 
 /// Names the test to the process: what it listens on for orders.
@@ -30,6 +31,9 @@ pub const LEASE_VARIABLE: &str = "FAULTS_LEASE_MS";
 pub const WORK_VARIABLE: &str = "FAULTS_WORK_MS";
 /// Seconds by which the clock is wrong.
 pub const CLOCK_VARIABLE: &str = "FAULTS_CLOCK_SECONDS";
+
+/// Which of the deploys of the test of deploys it is.
+pub const DEPLOY_VARIABLE: &str = "FAULTS_DEPLOY";
 
 /// What the test asks of the process; it answers each with a line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,7 +96,8 @@ async fn serve(control: SocketAddr, observer: SocketAddr) {
     if let Some(lease) = number(LEASE_VARIABLE) {
         options.lease = SignedDuration::from_millis(lease);
     }
-    let engine = Engine::start(options, functions(), app, store.clone(), clock.clone());
+    let functions = number(DEPLOY_VARIABLE).map_or_else(functions, deploy::functions);
+    let engine = Engine::start(options, functions.clone(), app, store.clone(), clock.clone());
     let (read, mut write) = TcpStream::connect(control).await.unwrap().into_split();
     let mut asked = BufReader::new(read).lines();
     let hello = format!("{}\n", std::process::id());
@@ -101,7 +106,7 @@ async fn serve(control: SocketAddr, observer: SocketAddr) {
     while let Ok(Some(line)) = asked.next_line().await {
         match serde_json::from_str(&line).unwrap() {
             Ask::Publish(events) => {
-                let answer = if publish(&store, &*clock, events).await { "ok\n" } else { "failed\n" };
+                let answer = if publish(&store, &functions, &*clock, events).await { "ok\n" } else { "failed\n" };
                 engine.wake();
                 write.write_all(answer.as_bytes()).await.unwrap();
             }
@@ -122,11 +127,16 @@ pub fn holder(process: u32) -> String {
     format!("host-{process}")
 }
 
-async fn publish(store: &Store, clock: &dyn Clock, events: Vec<(String, String, Value)>) -> bool {
-    let (now, functions) = (clock.now(), functions());
+async fn publish(
+    store: &Store,
+    functions: &Functions<App>,
+    clock: &dyn Clock,
+    events: Vec<(String, String, Value)>,
+) -> bool {
+    let now = clock.now();
     let publication = |(id, name, data): (String, String, Value)| {
         let event = Event::new(id, name, data, now);
-        publication(&functions, &event, Source::User, std::slice::from_ref(&event.name), now)
+        publication(functions, &event, Source::User, std::slice::from_ref(&event.name), now)
     };
     let publications = events.into_iter().map(publication).collect();
     store.transact(Publish { publications, matcher: Arc::new(Matcher), now }).await.is_ok()

@@ -11,6 +11,7 @@
 
 mod backends;
 mod clocks;
+mod deploy;
 mod functions;
 mod host;
 mod kill;

@@ -21,6 +21,7 @@ pub struct Settings {
     pub work_ms: u64,
     pub clock_seconds: i64,
     pub failpoint: Option<String>,
+    pub deploy: Option<u32>,
 }
 
 /// A process with an engine. It dies with its owner.
@@ -46,6 +47,7 @@ impl Host {
         command.env(host::DATABASE_VARIABLE, world.url()).env(host::WORK_VARIABLE, settings.work_ms.to_string());
         command.env(host::CLOCK_VARIABLE, settings.clock_seconds.to_string());
         command.envs(settings.lease_ms.map(|lease| (host::LEASE_VARIABLE, lease.to_string())));
+        command.envs(settings.deploy.map(|deploy| (host::DEPLOY_VARIABLE, deploy.to_string())));
         command.envs(settings.failpoint.as_ref().map(|point| ("BILLHOOK_FAILPOINT", point)));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let accepted = wait::until("a process to be ready", PATIENCE, || match listener.accept() {

@@ -161,6 +161,8 @@ fn an_event_that_starts_nothing_ends_the_wait_of_a_run_in_the_same_transaction()
             over,
             suspects: Suspects::NONE,
             places: Vec::new(),
+            newest: Vec::new(),
+            pinned: Vec::new(),
         };
         let run = mirror.store.claim_flow_runs(claim).await.unwrap().remove(0);
         let (name, key) = ("stripe/product.deleted".to_owned(), StepKey::new("gone", 1));

@@ -1,7 +1,7 @@
 -- Newest first: ids of runs sort by time.
 SELECT
     run.id, run.function, event.id, event.name, run.state, run.due_at, run.holder, run.failures, run.created_at,
-    run.started_at, run.ended_at, run.message, run.rerun_of
+    run.started_at, run.ended_at, run.message, run.rerun_of, run.version
 FROM billhook.flow_runs AS run JOIN billhook.flow_events AS event ON event.key = run.event_key
 WHERE ($1::text IS NULL OR run.function = $1)
     AND ($2::text IS NULL OR run.state = $2)

@@ -9,14 +9,17 @@ WITH given AS (
         token = run.token + 1, holder = $1, state = 'running', due_at = $3, started_at = coalesce(run.started_at, $2),
         crashes = CASE chosen.state WHEN 'running' THEN run.crashes + 1 ELSE run.crashes END, is_nudged = false, rank = NULL,
         expires_at = CASE WHEN run.started_at IS NULL THEN run.end_by ELSE run.expires_at END, slot = NULL, pause = NULL,
-        holds = chosen.holds
+        holds = chosen.holds, version = coalesce(run.version, (
+            SELECT newest.version FROM unnest($6::text[], $7::text[]) AS newest (function, version) WHERE newest.function = run.function
+        ))
     FROM chosen WHERE run.id = chosen.id
     RETURNING
         run.id, run.function, run.event_key, run.token, run.failures, run.crashes, run.created_at, chosen.turn,
-        chosen.started_at IS NULL AS is_first, chosen.state = 'waiting' AS has_waited, chosen.rank, run.events_max > 1 AS is_batch
+        chosen.started_at IS NULL AS is_first, chosen.state = 'waiting' AS has_waited, chosen.rank, run.events_max > 1 AS is_batch,
+        run.version
 )
 SELECT
     claimed.id, claimed.function, claimed.token, claimed.failures, claimed.crashes, claimed.is_first, claimed.created_at,
-    event.key, event.id, event.name, event.data, event.ts, claimed.has_waited, claimed.rank, claimed.is_batch
+    event.key, event.id, event.name, event.data, event.ts, claimed.has_waited, claimed.rank, claimed.is_batch, claimed.version
 FROM claimed JOIN billhook.flow_events AS event ON event.key = claimed.event_key
 ORDER BY claimed.turn

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::encode::Array;
-use super::flow::{small, unsigned};
+use super::flow::{columns, small, unsigned};
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, limit, publish, statements};
@@ -69,7 +69,8 @@ pub(super) async fn claim(
     suspects: &mut Suspects,
     limit_runs: usize,
 ) -> Result<(Vec<Row>, bool), StoreError> {
-    let parameters: Parameters<'_> = &[&claim.now, &claim.functions, &limit(limit_runs)];
+    let ((newest, newest_versions), (pinned, versions)) = (columns(&claim.newest), columns(&claim.pinned));
+    let parameters: Parameters<'_> = &[&claim.now, &claim.functions, &limit(limit_runs), &pinned, &versions];
     let rows = transaction.query("choosing runs", statements::FLOW_RUNS_CHOOSE, parameters).await?;
     let candidates = rows.iter().map(candidate).collect::<Result<Vec<Candidate>, StoreError>>()?;
     let (candidates, later) = not_put_off(candidates, suspects, claim.now);
@@ -93,7 +94,8 @@ pub(super) async fn claim(
     }
     let ids = Array::text(go.iter().map(|one| Some(one.id.as_str())));
     let holds: Vec<i32> = go.iter().map(|one| gates_held(one)).collect();
-    let parameters: Parameters<'_> = &[&claim.holder, &claim.now, &claim.lease_until, &ids, &holds];
+    let parameters: Parameters<'_> =
+        &[&claim.holder, &claim.now, &claim.lease_until, &ids, &holds, &newest, &newest_versions];
     let claimed = transaction.query("claiming runs", statements::FLOW_RUNS_TAKE, parameters).await?;
     Ok((claimed, rows.len() == limit_runs))
 }

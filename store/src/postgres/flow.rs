@@ -15,8 +15,8 @@ use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, limit, publish, statements};
 use crate::flow::{CLAIM_ROUNDS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK, event_names};
 use crate::{
-    Blocked, ClaimedRun, FlowClaim, FlowEvent, FlowRun, Lookback, Pause, Publication, RunCommit, RunNext, Seen,
-    StepRecord, StoreError, WaitMatcher,
+    Blocked, ClaimedRun, FlowClaim, FlowEvent, FlowRun, FlowVersion, Lookback, Pause, Publication, RunCommit, RunNext,
+    Seen, StepRecord, StoreError, WaitMatcher,
 };
 
 impl PostgresStore {
@@ -64,12 +64,24 @@ impl PostgresStore {
             return self.claim_with_care(claim, Vec::new()).await;
         }
         let FlowClaim { holder, functions, now, lease_until, limit: limit_runs, suspects, .. } = claim;
-        let parameters: Parameters<'_> =
-            &[holder, now, lease_until, &limit(*limit_runs), functions, &small(suspects.from)];
+        let (limit_runs, suspect_from) = (limit(*limit_runs), small(suspects.from));
+        let ((newest, newest_versions), (pinned, versions)) = (columns(&claim.newest), columns(&claim.pinned));
+        let parameters: Parameters<'_> = &[
+            holder,
+            now,
+            lease_until,
+            &limit_runs,
+            functions,
+            &suspect_from,
+            &newest,
+            &newest_versions,
+            &pinned,
+            &versions,
+        ];
         let rows = self.query(Patience::Answer, "claiming runs", statements::FLOW_RUNS_CLAIM, parameters).await?;
         let (mut claimed, mut has_suspects) = (Vec::with_capacity(rows.len()), false);
         for row in rows {
-            if column(&row, 15)? { has_suspects = true } else { claimed.push(row) }
+            if column(&row, 16)? { has_suspects = true } else { claimed.push(row) }
         }
         if has_suspects { self.claim_with_care(claim, claimed).await } else { Ok(claimed) }
     }
@@ -323,6 +335,11 @@ async fn advance(
     Ok(())
 }
 
+/// Versions as two columns.
+pub(super) fn columns(versions: &[FlowVersion]) -> (Vec<&str>, Vec<&str>) {
+    versions.iter().map(|one| (one.function.as_str(), one.version.as_str())).unzip()
+}
+
 pub(super) fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
@@ -351,6 +368,7 @@ fn claimed(row: &Row) -> Result<ClaimedRun, StoreError> {
         crashes: unsigned(column(row, 4)?),
         is_first: column(row, 5)?,
         created_at: column(row, 6)?,
+        version: column(row, 15)?,
         event: event_at(row, 7)?,
         memos: Vec::new(),
         rank: column(row, 13)?,

@@ -108,11 +108,12 @@ fn summary(row: &Row) -> Result<FlowRunSummary, StoreError> {
         ended_at: column(row, 10)?,
         message: column(row, 11)?,
         rerun_of: column(row, 12)?,
+        version: column(row, 13)?,
     })
 }
 
 fn detail(row: &Row) -> Result<FlowRunDetail, StoreError> {
-    Ok(FlowRunDetail { summary: summary(row)?, result: column(row, 13)? })
+    Ok(FlowRunDetail { summary: summary(row)?, result: column(row, 14)? })
 }
 
 fn step(row: &Row) -> Result<FlowStep, StoreError> {

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::control::Freed;
-use super::flow::event_at;
+use super::flow::{columns, event_at};
 use super::flow_runs::state;
 use super::session::Patience;
 use super::transaction::PostgresTransaction;
 use super::{Parameters, PostgresStore, column, count, limit, statements};
 use crate::flow_upkeep::STRAY;
-use crate::{EndedRun, FlowRetention, ParkedRun, StoreError, StrayRuns};
+use crate::{EndedRun, FlowRetention, FlowVersion, MissingVersions, ParkedRun, StoreError, StrayRuns};
 
 impl PostgresStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -37,6 +37,33 @@ impl PostgresStore {
             Ok(EndedRun { id, function, token, state, result, message, event })
         };
         rows.iter().map(ended).collect()
+    }
+
+    /// See [`crate::Store::note_flow_versions`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn note_flow_versions(&self, versions: &[FlowVersion], now: Timestamp) -> Result<(), StoreError> {
+        let (functions, versions) = columns(versions);
+        let parameters: Parameters<'_> = &[&functions, &versions, &now];
+        let operation = "noting versions of functions";
+        self.execute(Patience::Answer, operation, statements::FLOW_VERSIONS_SEEN, parameters).await.map(drop)
+    }
+
+    /// See [`crate::Store::park_missing_versions`].
+    ///
+    /// # Errors
+    /// When the database is away or too slow.
+    pub async fn park_missing_versions(
+        &self,
+        missing: &MissingVersions,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let MissingVersions { functions, since, message, limit: most } = missing;
+        let parameters: Parameters<'_> = &[&now, since, functions, &limit(*most), message];
+        let operation = "parking runs whose version is missing";
+        let rows = self.query(Patience::Housekeeping, operation, statements::FLOW_VERSIONS_MISSING, parameters).await?;
+        rows.iter().map(|row| column(row, 0)).collect()
     }
 
     /// See [`crate::Store::parked_flow_runs`].

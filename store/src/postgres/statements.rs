@@ -121,6 +121,8 @@ statements! {
     FLOW_RUN_START_HELD = "flow_run_start_held";
     FLOW_STEPS_READ = "flow_steps_read";
     FLOW_STEPS_RECORD = "flow_steps_record";
+    FLOW_VERSIONS_MISSING = "flow_versions_missing";
+    FLOW_VERSIONS_SEEN = "flow_versions_seen";
     FLOW_WAITS_END = "flow_waits_end";
     FLOW_WAITS_FIND = "flow_waits_find";
     FLOW_WAITS_FORGET = "flow_waits_forget";

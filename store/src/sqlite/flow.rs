@@ -7,6 +7,7 @@ use billhook_core::step::StepKey;
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
+use serde_json::Value;
 
 use super::control::{gates_at, leave, through};
 use super::inbox::whole;
@@ -15,8 +16,8 @@ use super::{SqliteStore, publish, times};
 use crate::control::{Candidate, not_put_off};
 use crate::flow::{CLAIM_ROUNDS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK};
 use crate::{
-    Blocked, ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, Lookback, Pause, Publication, RunCommit, RunNext,
-    Seen, StepRecord, StoreError, WaitMatcher,
+    Blocked, ClaimedRun, EventName, FlowClaim, FlowEvent, FlowRun, FlowVersion, Lookback, Pause, Publication,
+    RunCommit, RunNext, Seen, StepRecord, StoreError, WaitMatcher,
 };
 
 impl SqliteStore {
@@ -151,22 +152,27 @@ impl SqliteStore {
 fn due(connection: &Connection, request: &FlowClaim, limit: usize) -> rusqlite::Result<Vec<Due>> {
     const COLUMNS: &str = "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
         run.started_at IS NULL, run.created_at, event.key, event.id, event.name, event.data, event.ts, run.state, run.rank, \
-        run.events_max > 1, run.gate_1, run.gate_2, run.holds \
+        run.events_max > 1, run.gate_1, run.gate_2, run.holds, \
+        coalesce(run.version, (SELECT value ->> 1 FROM json_each(?3) WHERE value ->> 0 = run.function)) \
         FROM billhook_flow_runs AS run JOIN billhook_flow_events AS event ON event.key = run.event_key";
-    let names = serde_json::Value::from(request.functions.as_slice()).to_string();
+    // A run of a function of which each version executes its own begins with any and goes on with that one.
+    const MINE: &str = "run.function IN (SELECT value FROM json_each(?2)) \
+        AND (run.version IS NULL OR run.function NOT IN (SELECT value ->> 0 FROM json_each(?4)) \
+        OR (run.function, run.version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?4)))";
+    let names = Value::from(request.functions.as_slice()).to_string();
+    let (newest, pinned) = (pairs(&request.newest), pairs(&request.pinned));
+    let parameters = params![times::precise(request.now), names, newest, pinned, whole(limit)];
     let timers = connection
         .prepare_cached(&format!(
-            "{COLUMNS} WHERE run.rank IS NULL AND run.due_at <= ?1 AND run.function IN (SELECT value FROM json_each(?2)) \
-             ORDER BY run.due_at, run.id LIMIT ?3"
+            "{COLUMNS} WHERE run.rank IS NULL AND run.due_at <= ?1 AND {MINE} ORDER BY run.due_at, run.id LIMIT ?5"
         ))?
-        .query_map(params![times::precise(request.now), names, whole(limit)], due_run)?
+        .query_map(parameters, due_run)?
         .collect::<rusqlite::Result<Vec<Due>>>()?;
     let ready = connection
         .prepare_cached(&format!(
-            "{COLUMNS} WHERE run.rank IS NOT NULL AND run.blocked_on IS NULL \
-             AND run.function IN (SELECT value FROM json_each(?1)) ORDER BY run.rank, run.id LIMIT ?2"
+            "{COLUMNS} WHERE run.rank IS NOT NULL AND run.blocked_on IS NULL AND {MINE} ORDER BY run.rank, run.id LIMIT ?5"
         ))?
-        .query_map(params![names, whole(limit)], due_run)?
+        .query_map(parameters, due_run)?
         .collect::<rusqlite::Result<Vec<Due>>>()?;
     let (mut timers, mut ready, mut due) = (timers.into_iter(), ready.into_iter(), Vec::new());
     while due.len() < limit {
@@ -239,10 +245,10 @@ fn take(connection: &Connection, due: Due, holds: usize, request: &FlowClaim) ->
         .prepare_cached(
             "UPDATE billhook_flow_runs SET token = ?2, holder = ?3, state = 'running', due_at = ?4, crashes = ?5, \
              expires_at = CASE WHEN started_at IS NULL THEN end_by ELSE expires_at END, \
-             started_at = coalesce(started_at, ?6), is_nudged = FALSE, rank = NULL, slot = NULL, pause = NULL, holds = ?7 \
-             WHERE id = ?1",
+             started_at = coalesce(started_at, ?6), is_nudged = FALSE, rank = NULL, slot = NULL, pause = NULL, holds = ?7, \
+             version = ?8 WHERE id = ?1",
         )?
-        .execute(params![run.id, run.token, request.holder, lease_until, run.crashes, at, whole(holds)])?;
+        .execute(params![run.id, run.token, request.holder, lease_until, run.crashes, at, whole(holds), run.version])?;
     if has_waited {
         publish::end_of_time(connection, &run.id, &request.over, request.now)?;
     }
@@ -274,6 +280,12 @@ fn give_back(connection: &Connection, run: &str, token: i64, now: Timestamp) -> 
         .query_row(params![run, token, times::precise(now)], |row| gates_at(row, 0))
         .optional()?;
     gates.as_ref().map_or(Ok(()), |gates| leave(connection, gates, now))
+}
+
+/// Versions as JSON: arrays of a function and a version.
+pub(super) fn pairs(versions: &[FlowVersion]) -> String {
+    let pair = |one: &FlowVersion| Value::from(vec![one.function.as_str(), one.version.as_str()]);
+    versions.iter().map(pair).collect::<Value>().to_string()
 }
 
 fn seen(connection: &Connection, lookback: &Lookback) -> rusqlite::Result<Seen> {
@@ -408,6 +420,7 @@ fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
         crashes: row.get(4)?,
         is_first: row.get(5)?,
         created_at: times::read(row, 6)?,
+        version: row.get(18)?,
         event: event_at(row, 7)?,
         memos: Vec::new(),
         rank: row.get(13)?,

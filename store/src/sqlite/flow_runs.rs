@@ -86,7 +86,7 @@ impl SqliteStore {
 
 /// The columns of a run, as [`summary`] reads them.
 const RUN: &str = "run.id, run.function, event.id, event.name, run.state, run.due_at, run.holder, run.failures, \
-                   run.created_at, run.started_at, run.ended_at, run.message, run.rerun_of";
+                   run.created_at, run.started_at, run.ended_at, run.message, run.rerun_of, run.version";
 
 const RUN_FROM: &str = "billhook_flow_runs AS run JOIN billhook_flow_events AS event ON event.key = run.event_key";
 
@@ -151,11 +151,12 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<FlowRunSummary> {
         ended_at: times::read_optional(row, 10)?,
         message: row.get(11)?,
         rerun_of: row.get(12)?,
+        version: row.get(13)?,
     })
 }
 
 fn detail(row: &Row<'_>) -> rusqlite::Result<FlowRunDetail> {
-    Ok(FlowRunDetail { summary: summary(row)?, result: row.get(13)? })
+    Ok(FlowRunDetail { summary: summary(row)?, result: row.get(14)? })
 }
 
 fn step(row: &Row<'_>) -> rusqlite::Result<FlowStep> {

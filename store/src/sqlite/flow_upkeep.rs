@@ -13,7 +13,7 @@ use super::job::Kind;
 use super::publish::{forget, forget_all};
 use super::{SqliteStore, times};
 use crate::flow_upkeep::STRAY;
-use crate::{EndedRun, FlowRetention, ParkedRun, StoreError, StrayRuns};
+use crate::{EndedRun, FlowRetention, FlowVersion, MissingVersions, ParkedRun, StoreError, StrayRuns};
 
 impl SqliteStore {
     /// See [`crate::Store::expire_flow_runs`].
@@ -59,6 +59,55 @@ impl SqliteStore {
                 .collect()
         })
         .await
+    }
+
+    /// See [`crate::Store::note_flow_versions`].
+    pub async fn note_flow_versions(&self, versions: &[FlowVersion], now: Timestamp) -> Result<(), StoreError> {
+        let versions = versions.to_vec();
+        let note = move |connection: &Connection| {
+            let mut seen = connection.prepare_cached(
+                "INSERT INTO billhook_flow_versions AS known (function, version, seen_at) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (function, version) DO UPDATE SET seen_at = max(known.seen_at, excluded.seen_at)",
+            )?;
+            let now = times::precise(now);
+            versions.iter().try_for_each(|one| seen.execute(params![one.function, one.version, now]).map(drop))
+        };
+        self.write(Kind::Upkeep, 0, "noting versions of functions", note).await
+    }
+
+    /// See [`crate::Store::park_missing_versions`].
+    pub async fn park_missing_versions(
+        &self,
+        missing: &MissingVersions,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let MissingVersions { functions, since, message, limit } = missing.clone();
+        let park = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE billhook_flow_runs SET state = 'parked', due_at = NULL, holder = NULL, token = token + 1, \
+                     parked_at = ?1, message = replace(?5, '{version}', version), rank = NULL, holds = 0, slot = NULL, pause = NULL \
+                     WHERE id IN (SELECT id FROM (\
+                     SELECT id, function, version, due_at FROM billhook_flow_runs WHERE rank IS NULL AND due_at <= ?2 UNION ALL \
+                     SELECT id, function, version, due_at FROM billhook_flow_runs \
+                     WHERE rank IS NOT NULL AND blocked_on IS NULL AND due_at <= ?2) AS run WHERE version IS NOT NULL \
+                     AND function IN (SELECT value FROM json_each(?3)) AND NOT EXISTS \
+                     (SELECT 1 FROM billhook_flow_versions AS seen WHERE seen.function = run.function \
+                     AND seen.version = run.version AND seen.seen_at > ?2) ORDER BY due_at LIMIT ?4) RETURNING id",
+                )?
+                .query_map(
+                    params![
+                        times::precise(now),
+                        times::precise(since),
+                        serde_json::Value::from(functions.as_slice()).to_string(),
+                        whole(limit),
+                        message
+                    ],
+                    |row| row.get(0),
+                )?
+                .collect()
+        };
+        self.write(Kind::Upkeep, 0, "parking runs whose version is missing", park).await
     }
 
     /// See [`crate::Store::parked_flow_runs`].

@@ -62,6 +62,8 @@ pub fn asked(functions: &[&str], places: &[(&str, u32)], now: i64, limit: usize)
         over: "nothing came".to_owned(),
         places: places.iter().map(|(name, places)| ((*name).to_owned(), *places)).collect(),
         suspects: Suspects::NONE,
+        newest: Vec::new(),
+        pinned: Vec::new(),
     }
 }
 
@@ -322,9 +324,14 @@ fn a_claim_goes_by_its_indexes() {
         start(&database, (0..3_000).map(many).collect(), 100).await;
         claim(&database, &[("g", 1)], 100, 256).await;
         database.execute("", "ANALYZE billhook.flow_runs").await;
-        let claim = include_str!("../../sql/postgres/flow_runs_claim.sql");
-        let claim = claim.replace("$1", "'a'").replace("$2", "now()").replace("$3", "now()").replace("$4", "16");
-        let claim = claim.replace("$5", "ARRAY['f', 'g']").replace("$6", "2");
+        let names = "ARRAY['f', 'g']";
+        let values = ["'a'", "now()", "now()", "16", names, "2", names, names, names, names];
+        // The last one first, or $1 of $10 would be taken for $1.
+        let claim = (1..=values.len())
+            .rev()
+            .fold(include_str!("../../sql/postgres/flow_runs_claim.sql").to_owned(), |claim, number| {
+                claim.replace(&format!("${number}"), values[number - 1])
+            });
         let plan = database.plan(&claim).await;
         assert!(plan.contains("flow_runs_ready_idx") && plan.contains("flow_runs_due_idx"), "{plan}");
         assert!(!plan.contains("Seq Scan on flow_runs"), "{plan}");

@@ -130,10 +130,12 @@ async fn claim_of(database: &Database, holder: &str, functions: &[&str], now: i6
     database.store.claim_flow_runs(claim).await.expect("claimed")
 }
 
-fn asked(holder: &str, functions: &[&str], now: i64, limit: usize) -> FlowClaim {
+pub fn asked(holder: &str, functions: &[&str], now: i64, limit: usize) -> FlowClaim {
     FlowClaim {
         holder: holder.to_owned(),
         functions: functions.iter().map(|function| (*function).to_owned()).collect(),
+        newest: Vec::new(),
+        pinned: Vec::new(),
         now: at(now),
         lease_until: at(now + 10),
         limit,
@@ -143,7 +145,7 @@ fn asked(holder: &str, functions: &[&str], now: i64, limit: usize) -> FlowClaim 
     }
 }
 
-fn ids(runs: &[ClaimedRun]) -> Vec<&str> {
+pub fn ids(runs: &[ClaimedRun]) -> Vec<&str> {
     runs.iter().map(|run| run.id.as_str()).collect()
 }
 
@@ -151,7 +153,7 @@ pub async fn write(database: &Database, commits: Vec<RunCommit>, now: i64) -> Ve
     database.store.commit_flow_runs(commits, Arc::new(Plain), at(now)).await.expect("written")
 }
 
-async fn state(database: &Database, id: &str) -> RunState {
+pub async fn state(database: &Database, id: &str) -> RunState {
     database.store.flow_run(id).await.expect("read").expect("a run").state
 }
 

@@ -18,6 +18,7 @@ mod endpoints;
 mod events;
 mod flow;
 mod flow_runs;
+mod flow_versions;
 mod hostile;
 mod inbox;
 mod link;

@@ -26,6 +26,8 @@ pub(super) struct Run<'a> {
     failures: u32,
     message: Option<&'a str>,
     rerun_of: Option<&'a str>,
+    /// The version of the function with which it began.
+    version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Option<&'a RawValue>>,
     /// Why it does not go on at the moment, for people; only of a single run.
@@ -50,6 +52,7 @@ impl<'a> From<&'a FlowRunSummary> for Run<'a> {
             failures: run.failures,
             message: run.message.as_deref(),
             rerun_of: run.rerun_of.as_deref(),
+            version: run.version.as_deref(),
             output: None,
             why: None,
         }

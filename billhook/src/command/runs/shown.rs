@@ -20,6 +20,7 @@ pub struct Run<'a> {
     failures: u32,
     message: Option<&'a str>,
     rerun_of: Option<&'a str>,
+    version: Option<&'a str>,
 }
 
 impl<'a> From<&'a FlowRunSummary> for Run<'a> {
@@ -39,6 +40,7 @@ impl<'a> From<&'a FlowRunSummary> for Run<'a> {
             failures: run.failures,
             message: run.message.as_deref(),
             rerun_of: run.rerun_of.as_deref(),
+            version: run.version.as_deref(),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! `billhook runs show`: what happened in a run, in the order of time, and why it does not go on.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use billhook_core::run::RunState;
+use billhook_core::step::StepKey;
 use billhook_core::{Clock as _, SystemClock};
 use billhook_flow::Memo;
+use billhook_flow::engine::ORPHANS;
 use billhook_store::{FlowRunDetail, FlowStep, KeptEvent, PausedFunction, Store};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -54,6 +57,8 @@ struct Step<'a> {
     occurrence: u32,
     recorded_at: String,
     is_final: bool,
+    /// The code of the run has no such step any more.
+    is_orphan: bool,
     memo: Option<&'a RawValue>,
 }
 
@@ -83,17 +88,29 @@ async fn read(store: &Store, id: &str) -> anyhow::Result<Option<Known>> {
 }
 
 fn document(known: &Known, now: Timestamp) -> Document<'_> {
+    let orphans = orphans(&known.steps);
     Document {
         run: Run::from(&known.run.summary),
         standing: standing(known, now),
         result: known.run.result.as_deref().and_then(|text| serde_json::from_str(text).ok()),
-        steps: known.steps.iter().map(Step::from).collect(),
+        steps: known.steps.iter().map(|step| Step::new(step, &orphans)).collect(),
     }
 }
 
-impl<'a> From<&'a FlowStep> for Step<'a> {
-    fn from(step: &'a FlowStep) -> Self {
+/// The steps that the run's code does not come to any more, as its engine recorded them.
+fn orphans(steps: &[FlowStep]) -> HashSet<StepKey> {
+    let recorded = steps.iter().find(|step| step.key.id == ORPHANS);
+    let Some(Ok(Memo::Done(keys))) = recorded.map(|step| serde_json::from_str(&step.memo)) else {
+        return HashSet::new();
+    };
+    let keys: Vec<(String, u32)> = serde_json::from_value(keys).unwrap_or_default();
+    keys.into_iter().map(|(id, occurrence)| StepKey::new(id, occurrence)).collect()
+}
+
+impl<'a> Step<'a> {
+    fn new(step: &'a FlowStep, orphans: &HashSet<StepKey>) -> Self {
         Self {
+            is_orphan: orphans.contains(&step.key),
             id: &step.key.id,
             occurrence: step.key.occurrence,
             recorded_at: step.recorded_at.to_string(),
@@ -114,6 +131,7 @@ fn print(known: &Known, now: Timestamp) -> anyhow::Result<()> {
         ("why", Some(standing(known, now))),
         ("result", result.as_deref().map(|result| shortened(result, RESULT_CHARACTERS_MAX))),
         ("rerun of", summary.rerun_of.clone()),
+        ("version", summary.version.clone().filter(|version| !version.is_empty())),
     ] {
         if let Some(value) = value {
             output::line(&format!("{name:<10}{}", output::printable(&value)))?;
@@ -137,8 +155,10 @@ fn timeline(known: &Known, now: Timestamp) -> Vec<(Timestamp, String, String)> {
     }
     lines.push((run.created_at, "run".to_owned(), "created".to_owned()));
     lines.extend(run.started_at.map(|started| (started, "run".to_owned(), "first executed".to_owned())));
-    for step in &known.steps {
-        lines.push((step.recorded_at, step.key.to_string(), recorded(&step.memo, now)));
+    let orphans = orphans(&known.steps);
+    for step in known.steps.iter().filter(|step| step.key.id != ORPHANS) {
+        let gone = if orphans.contains(&step.key) { "; the code has no such step any more" } else { "" };
+        lines.push((step.recorded_at, step.key.to_string(), format!("{}{gone}", recorded(&step.memo, now))));
     }
     lines.extend(run.ended_at.map(|ended| (ended, "run".to_owned(), ending(run.state, run.message.as_deref()))));
     // Stable: what has one time stays in the order in which it can have happened.

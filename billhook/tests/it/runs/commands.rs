@@ -91,6 +91,17 @@ fn a_run_in_each_state_says_what_happened_and_why_it_does_not_go_on() {
             &["failed for good: no such user", "`billhook runs retry` goes on", "\trun\tfailed: no such user"],
         );
 
+        let records = vec![
+            record("gone", r#"{"done":1}"#, true),
+            record("there", r#"{"done":2}"#, true),
+            record(" orphans", r#"{"done":[["gone",1]]}"#, false),
+        ];
+        let changed = house.start_in("f9", "evt_9", RunState::Succeeded, records);
+        house.shows(&changed, &["\tgone\tdone: 1; the code has no such step any more", "\tthere\tdone: 2"]);
+        let steps = &house.json(&["runs", "show", &changed, "--json"])["steps"];
+        let orphans = steps.as_array().unwrap().iter().filter(|step| step["is_orphan"] == true);
+        assert_eq!(orphans.map(|step| &step["id"]).collect::<Vec<_>>(), ["gone"]);
+
         let succeeded = house.start_in("f6", "evt_6", RunState::Succeeded, Vec::new());
         house.shows(&succeeded, &["result    {\"paid\":12345678901234567890}", "it is over", "\trun\tsucceeded"]);
 

@@ -141,7 +141,17 @@ impl House {
 async fn claim(store: &Store, function: &str, places: Vec<(String, u32)>) -> Vec<ClaimedRun> {
     let (holder, functions, over) = ("node-7".to_owned(), vec![function.to_owned()], String::new());
     let lease_until = now().checked_add(LEASE).unwrap();
-    let suspects = Suspects::NONE;
-    let claim = FlowClaim { holder, functions, now: now(), lease_until, limit: 100, over, suspects, places };
+    let claim = FlowClaim {
+        holder,
+        functions,
+        newest: Vec::new(),
+        pinned: Vec::new(),
+        now: now(),
+        lease_until,
+        limit: 100,
+        over,
+        suspects: Suspects::NONE,
+        places,
+    };
     store.claim_flow_runs(claim).await.unwrap()
 }

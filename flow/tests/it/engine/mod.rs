@@ -7,6 +7,7 @@ mod mirror;
 mod runs;
 mod strays;
 mod times;
+mod versions;
 
 use std::io::Error as IoError;
 use std::sync::Arc;
@@ -233,9 +234,14 @@ impl House {
     }
 
     pub fn engine(&self, holder: &str) -> Engine {
+        self.engine_of(holder, functions())
+    }
+
+    /// An engine with other functions.
+    pub fn engine_of(&self, holder: &str, functions: Functions<App>) -> Engine {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let app = Arc::new(self.app.clone());
-        Engine::start(EngineOptions::new(holder), functions(), app, self.store.clone(), clock)
+        Engine::start(EngineOptions::new(holder), functions, app, self.store.clone(), clock)
     }
 
     /// Routes an event; returns the id of the run it starts, if that is new.
@@ -247,8 +253,13 @@ impl House {
 
     /// Publishes an event; returns the id of the run that it starts, if that is new.
     pub async fn publish(&self, event: Event) -> Option<String> {
+        self.publish_to(&functions(), event).await
+    }
+
+    /// The same for other functions.
+    pub async fn publish_to(&self, functions: &Functions<App>, event: Event) -> Option<String> {
         let (names, now) = ([event.name.clone()], self.clock.now());
-        let publication = publication(&functions(), &event, Source::User, &names, now);
+        let publication = publication(functions, &event, Source::User, &names, now);
         let ids: Vec<String> = publication.runs.iter().map(|run| run.id.clone()).collect();
         let published = self.store.transact(Publish::one(publication, now)).await.unwrap().remove(0);
         ids.into_iter().zip(published.started).find_map(|(id, is_new)| is_new.then_some(id))

@@ -15,7 +15,7 @@ use crate::database::PATIENCE;
 
 impl House {
     /// An engine that knows only some of the functions.
-    fn engine_of(&self, holder: &str, known: &[&str]) -> Engine {
+    fn engine_knowing(&self, holder: &str, known: &[&str]) -> Engine {
         let of = |id: &&str| functions().get(id).expect("a function").clone();
         let functions = known.iter().map(of).fold(Functions::new(), Functions::<App>::add);
         let (app, clock) = (Arc::new(self.app.clone()), Arc::clone(&self.clock) as Arc<dyn Clock>);
@@ -27,7 +27,7 @@ impl House {
 fn runs_of_an_unknown_function_are_parked_and_go_on_when_a_process_knows_it() {
     on_both("runs_of_an_unknown_function_are_parked_and_go_on_when_a_process_knows_it", async |house| {
         let queued = house.send("evt_1", "app/refused").await.expect("a new run");
-        let newer = house.engine_of("newer", &["weekly"]);
+        let newer = house.engine_knowing("newer", &["weekly"]);
         // It says what it knows, and works meanwhile on what it does know.
         let weekly = house.send("evt_2", "app/weekly").await.expect("a new run");
         newer.wake();
@@ -44,7 +44,7 @@ fn runs_of_an_unknown_function_are_parked_and_go_on_when_a_process_knows_it() {
         assert!(rested >= SignedDuration::from_hours(1), "{rested:#}");
         assert_eq!(parked.message.as_deref(), Some("no process knows function refused"));
         assert_eq!(house.run(&weekly).await.state, RunState::Waiting, "what is known is left alone");
-        let older = house.engine_of("older", &["refused"]);
+        let older = house.engine_knowing("older", &["refused"]);
         let failed = house.until(&queued, RunState::Failed).await;
         assert_eq!(failed.message.as_deref(), Some("no such\u{fffd} user"));
         newer.stop().await;

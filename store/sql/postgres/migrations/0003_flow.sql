@@ -40,6 +40,8 @@ CREATE TABLE billhook.flow_runs (
     is_nudged boolean NOT NULL DEFAULT false,
     -- The newest delivery when it began: what it waits for cannot stand long before.
     inbox_sequence bigint NOT NULL,
+    -- The version of the function with which it began; empty until it is first executed.
+    version text COLLATE "C",
     -- When it has to have begun, and after that when it has to have ended; empty when there is no such time.
     expires_at timestamptz,
     end_by timestamptz,
@@ -196,4 +198,12 @@ CREATE TABLE billhook.flow_cancellations (
     reason text NOT NULL,
     requested_at timestamptz NOT NULL,
     runs bigint NOT NULL
+)
+---
+-- Versions of functions whose runs are executed by that version alone, and when a process last had them.
+CREATE TABLE billhook.flow_versions (
+    function text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (function, version)
 )

@@ -41,6 +41,8 @@ CREATE TABLE billhook_flow_runs (
     is_nudged  BOOLEAN  NOT NULL DEFAULT FALSE,
     -- The newest delivery when it began: what it waits for cannot stand long before.
     inbox_sequence BIGINT NOT NULL,
+    -- The version of the function with which it began; empty until it is first executed.
+    version    TEXT,
     -- When it has to have begun, and after that when it has to have ended; empty when there is no such time.
     expires_at DATETIME,
     end_by     DATETIME,
@@ -197,4 +199,12 @@ CREATE TABLE billhook_flow_cancellations (
     reason         TEXT     NOT NULL,
     requested_at   DATETIME NOT NULL,
     runs           BIGINT   NOT NULL
+) WITHOUT ROWID;
+
+-- Versions of functions whose runs are executed by that version alone, and when a process last had them.
+CREATE TABLE billhook_flow_versions (
+    function TEXT     NOT NULL,
+    version  TEXT     NOT NULL,
+    seen_at  DATETIME NOT NULL,
+    PRIMARY KEY (function, version)
 ) WITHOUT ROWID;
