@@ -14,6 +14,9 @@ use crate::execution::WAIT_LONGEST;
 /// The database's setting that holds its time.
 const SETTING: &str = "test_clock";
 
+/// The database's setting that says which of Stripe's worlds it mirrors, and its value for the one with money in it.
+const MODE: (&str, &str) = ("mode", "live");
+
 /// The time of functions: the system's, until it is frozen.
 #[derive(Debug, Default)]
 pub struct TestClock(Mutex<Option<Timestamp>>);
@@ -80,6 +83,11 @@ pub enum ClockError {
         /// Where it should have gone.
         to: Timestamp,
     },
+    /// Nobody's subscriptions are to be billed by a time that is not.
+    #[error(
+        "this database mirrors live mode, where the time of functions is never moved; use a database of its own for tests"
+    )]
+    Live,
     /// The database failed. The clock stands at the last time that it reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,13 +116,17 @@ impl ClockControl {
     /// Lets it stand still from now on; returns its time. One that stands stays as it is.
     ///
     /// # Errors
-    /// When the database fails.
+    /// In live mode, and when the database fails.
     pub async fn freeze(&self) -> Result<Timestamp, ClockError> {
         let _turn = self.turn.lock().await;
         self.frozen().await
     }
 
     async fn frozen(&self) -> Result<Timestamp, ClockError> {
+        // The first delivery may have decided it since the start.
+        if self.store.setting(MODE.0).await?.as_deref() == Some(MODE.1) {
+            return Err(ClockError::Live);
+        }
         if let Some(time) = self.clock.frozen() {
             return Ok(time);
         }
@@ -128,7 +140,7 @@ impl ClockControl {
     /// time. Returns the new time when nothing is left to do. Whoever stops waiting leaves it where it has come to.
     ///
     /// # Errors
-    /// When it would go back or more than 366 days, and when the database fails.
+    /// When it would go back or more than 366 days, in live mode, and when the database fails.
     pub async fn advance(&self, advance: Advance) -> Result<Timestamp, ClockError> {
         let _turn = self.turn.lock().await;
         let now = self.frozen().await?;

@@ -62,7 +62,8 @@ fn all_that_is_due_on_the_way_is_done_at_its_time() {
         // It has come to rest: nothing more happens without the clock.
         let world = &house.app.world;
         let counts = ["noticed", "reminded", "one", "two", "find"].map(|what| world.count(what));
-        assert_eq!(counts, [1, 1, 2, 2, 1], "{:?}", world.seen());
+        // What stands before a sleep and in no step is run again behind it.
+        assert_eq!(counts, [2, 1, 2, 2, 1], "{:?}", world.seen());
         let ended = house.run(&weekly).await;
         assert_eq!((ended.state, ended.ended_at), (RunState::Succeeded, begin.checked_add(days(7)).ok()));
         frozen.engine.stop().await;
