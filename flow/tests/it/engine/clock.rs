@@ -32,7 +32,7 @@ impl House {
 
     async fn publish_at(&self, now: Timestamp, id: &str, name: &str, data: Value) -> String {
         let event = Event::new(id, name, data, now);
-        let publication = publication(&functions(), &event, Source::User, &[event.name.clone()], now);
+        let publication = publication(&functions(), &event, Source::User, std::slice::from_ref(&event.name), now);
         let run = publication.runs.first().map(|run| run.id.clone()).unwrap_or_default();
         self.store.transact(Publish::one(publication, now)).await.unwrap();
         run
