@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use billhook_core::{Clock as _, SystemClock};
+use billhook_core::{Clock as _, Secret, SystemClock};
 use billhook_flow::test_clock::frozen_at;
 use billhook_store::{Store, StoreError};
 use jiff::Timestamp;
@@ -72,19 +72,26 @@ async fn ask(server: &Server, body: Option<Value>, configuration: &Configuration
         None => address(configuration)?,
     };
     let mut connection = Connection::open(Target::parse(&format!("{base}{PATH}"))?).await?;
-    let answer = connection.ask(key, body.map(|body| body.to_string().into_bytes())).await?;
-    let document: Value = serde_json::from_str(&answer.text).unwrap_or_default();
-    let (now, is_frozen) = (&document["data"]["now"], document["data"]["frozen"] == true);
-    let (200, Some(now)) = (answer.status, now.as_str()) else {
-        let why = document["error"].as_str().unwrap_or(&answer.text);
-        return Err(Hinted::new(
-            format!("the server answers {}: {}", answer.status, output::printable(why)),
-            "see docs/commands.md",
-        )
-        .into());
-    };
-    output::line(&format!("{now} {}", if is_frozen { "frozen" } else { "goes with the system's" }))?;
+    let mut clock = exchange(&mut connection, key, body).await?;
+    // The server answers in between when it takes long.
+    while clock["done"] == false {
+        clock = exchange(&mut connection, key, Some(json!({ "advance_to": clock["to"] }))).await?;
+    }
+    let state = if clock["frozen"] == true { "frozen" } else { "goes with the system's" };
+    output::line(&format!("{} {state}", output::printable(clock["now"].as_str().unwrap_or_default())))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// One request; gives what the server says of the clock.
+async fn exchange(connection: &mut Connection, key: &Secret, body: Option<Value>) -> anyhow::Result<Value> {
+    let answer = connection.ask(key, body.map(|body| body.to_string().into_bytes())).await?;
+    let mut document: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+    if answer.status == 200 && document["data"]["now"].is_string() {
+        return Ok(document["data"].take());
+    }
+    let why = document["error"].as_str().unwrap_or(&answer.text);
+    let what = format!("the server answers {}: {}", answer.status, output::printable(why));
+    Err(Hinted::new(what, "docs/http.md tells when the time of functions is moved").into())
 }
 
 /// The time of functions in a database.

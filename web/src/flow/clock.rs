@@ -1,13 +1,19 @@
 //! `/test/clock`: the time of functions, moved by hand.
 
+use std::time::Duration;
+
 use billhook_core::Clock as _;
-use billhook_flow::test_clock::{Advance, ClockControl, ClockError};
+use billhook_flow::test_clock::{Advance, ClockControl, ClockError, Moved};
 use http::StatusCode;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{Answer, Asked, Refusal};
+
+/// How long one request moves the clock, in milliseconds: well within the time for which a connection may be busy, and short
+/// enough for a server that is to stop. Whoever asks asks again until it is done.
+const PATIENCE_MS: u64 = 5_000;
 
 /// What is to be done; exactly one of them.
 #[derive(Deserialize)]
@@ -25,22 +31,23 @@ pub(super) async fn show(asked: &Asked<'_>) -> Answer {
     asked.answer(json!({ "now": clock.now().to_string(), "frozen": clock.frozen().is_some() }))
 }
 
-/// Answers when all is done that was due on the way.
+/// Answers when all is done that was due on the way, or after a while with how far it is.
 pub(super) async fn set(asked: &Asked<'_>) -> Answer {
     asked.query.only(&[])?;
     let control = control(asked)?;
     let body: Body = asked.document()?;
+    let patience = Duration::from_millis(PATIENCE_MS);
     let moved = match (body.freeze, body.advance_to, body.advance_by) {
-        (true, None, None) => control.freeze().await,
-        (false, Some(to), None) => control.advance(Advance::To(to)).await,
-        (false, None, Some(by)) => control.advance(Advance::By(duration(&by)?)).await,
+        (true, None, None) => control.freeze().await.map(|now| Moved { now, to: now, is_done: true }),
+        (false, Some(to), None) => control.advance(Advance::To(to), patience).await,
+        (false, None, Some(by)) => control.advance(Advance::By(duration(&by)?), patience).await,
         _ => {
             let what = "send one of {\"freeze\": true}, {\"advance_to\": \"2026-12-24T18:00:00Z\"} and {\"advance_by\": \"30d\"}";
             return Err(Refusal::of_request(what));
         }
     };
-    let now = moved.map_err(refusal)?;
-    asked.answer(json!({ "now": now.to_string(), "frozen": true }))
+    let Moved { now, to, is_done } = moved.map_err(refusal)?;
+    asked.answer(json!({ "now": now.to_string(), "frozen": true, "to": to.to_string(), "done": is_done }))
 }
 
 fn control<'a>(asked: &Asked<'a>) -> Result<&'a ClockControl, Refusal> {
