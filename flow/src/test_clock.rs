@@ -3,6 +3,7 @@
 //! Its time is kept in the database, so that it never goes back, whatever happens to the process. One process at a time may move it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use billhook_core::{Clock, SystemClock};
 use billhook_store::{Store, StoreError};
@@ -13,6 +14,9 @@ use crate::execution::WAIT_LONGEST;
 
 /// The database's setting that holds its time.
 const SETTING: &str = "test_clock";
+
+/// The database's setting that says which of Stripe's worlds it mirrors, and its value for the one with money in it.
+const MODE: (&str, &str) = ("mode", "live");
 
 /// The time of functions: the system's, until it is frozen.
 #[derive(Debug, Default)]
@@ -61,6 +65,17 @@ pub enum Advance {
     By(SignedDuration),
 }
 
+/// How far a clock has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// Where it is.
+    pub now: Timestamp,
+    /// Where it was to go.
+    pub to: Timestamp,
+    /// Whether it is there and nothing is left to do. If not, it is moved further by [`Advance::To`] the same time.
+    pub is_done: bool,
+}
+
 /// Why a clock is not moved.
 #[derive(Debug, thiserror::Error)]
 pub enum ClockError {
@@ -80,6 +95,11 @@ pub enum ClockError {
         /// Where it should have gone.
         to: Timestamp,
     },
+    /// Nobody's subscriptions are to be billed by a time that is not.
+    #[error(
+        "this database mirrors live mode, where the time of functions is never moved; use a database of its own for tests"
+    )]
+    Live,
     /// The database failed. The clock stands at the last time that it reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,13 +128,17 @@ impl ClockControl {
     /// Lets it stand still from now on; returns its time. One that stands stays as it is.
     ///
     /// # Errors
-    /// When the database fails.
+    /// In live mode, and when the database fails.
     pub async fn freeze(&self) -> Result<Timestamp, ClockError> {
         let _turn = self.turn.lock().await;
         self.frozen().await
     }
 
     async fn frozen(&self) -> Result<Timestamp, ClockError> {
+        // The first delivery may have decided it since the start.
+        if self.store.setting(MODE.0).await?.as_deref() == Some(MODE.1) {
+            return Err(ClockError::Live);
+        }
         if let Some(time) = self.clock.frozen() {
             return Ok(time);
         }
@@ -125,11 +149,11 @@ impl ClockControl {
     }
 
     /// Freezes it if it goes, and moves it forward. All that is due on the way is done in the order in which it is due, each at its own
-    /// time. Returns the new time when nothing is left to do. Whoever stops waiting leaves it where it has come to.
+    /// time. It ends when nothing is left to do, or when `patience`, a time of the world, is over; then it stays where it has come to.
     ///
     /// # Errors
-    /// When it would go back or more than 366 days, and when the database fails.
-    pub async fn advance(&self, advance: Advance) -> Result<Timestamp, ClockError> {
+    /// When it would go back or more than 366 days, in live mode, and when the database fails.
+    pub async fn advance(&self, advance: Advance, patience: Duration) -> Result<Moved, ClockError> {
         let _turn = self.turn.lock().await;
         let now = self.frozen().await?;
         let to = match advance {
@@ -142,10 +166,19 @@ impl ClockControl {
         if to.duration_since(now) > WAIT_LONGEST {
             return Err(ClockError::TooFar { now, to });
         }
+        let is_done = match tokio::time::timeout(patience, self.pass(to)).await {
+            Ok(passed) => passed.map(|()| true)?,
+            Err(_elapsed) => false,
+        };
+        Ok(Moved { now: self.clock.now(), to, is_done })
+    }
+
+    /// From one due time to the next, until there is none up to this time.
+    async fn pass(&self, to: Timestamp) -> Result<(), ClockError> {
         loop {
             let next = self.settle.settle().await?;
             if self.clock.now() >= to {
-                return Ok(to);
+                return Ok(());
             }
             self.put(next.map_or(to, |next| next.min(to))).await?;
         }

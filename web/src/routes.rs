@@ -97,7 +97,7 @@ const WEEKLY: Handler = Handler::Sync(Span::Days { days: 7, counts: true });
 const MONTHLY: Handler = Handler::Sync(Span::Days { days: 30, counts: true });
 
 /// All routes of the main listener. What is not here is answered 404, or 405 when only the method is another one.
-pub static ROUTES: [Route; 33] = [
+pub static ROUTES: [Route; 35] = [
     route("/webhooks", Verb::Post, Access::Signature, Handler::Webhook),
     route("/api/webhooks/stripe", Verb::Post, Access::Signature, Handler::Webhook),
     route("/health", Verb::Get, Access::Public, Handler::Health),
@@ -131,6 +131,8 @@ pub static ROUTES: [Route; 33] = [
     route("/v1/cancellations", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Cancellations)),
     route("/v1/cancellations", Verb::Post, Access::FlowKey, Handler::Flow(Ask::CancelMany)),
     route("/v1/signals", Verb::Post, Access::FlowKey, Handler::Flow(Ask::Signal)),
+    route("/test/clock", Verb::Get, Access::FlowKey, Handler::Flow(Ask::Clock)),
+    route("/test/clock", Verb::Post, Access::FlowKey, Handler::Flow(Ask::MoveClock)),
 ];
 
 /// All routes of a listener that serves nothing but metrics.

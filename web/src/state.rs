@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use billhook_core::metrics::Metrics;
 use billhook_core::{Clock, Secret};
+use billhook_flow::test_clock::ClockControl;
 use billhook_mirror::{Ingest, Receipt, Refusal};
 use billhook_store::{SchemaState, Store, StoreError};
 use bytes::Bytes;
@@ -59,6 +60,8 @@ pub struct State<D = Ingest, S = Store, R = StripeReads> {
     pub flow: Option<Store>,
     /// Where events of the user's go; `None` when there is nowhere.
     pub events: Option<EventIntake>,
+    /// What moves the time of functions; `None` where nobody may.
+    pub test_clock: Option<ClockControl>,
     /// What whoever sends such events has in the path.
     pub event_key: Option<Secret>,
     /// What `/metrics` shows, and where the server counts.

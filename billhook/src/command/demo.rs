@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments, resolution: &Resolution, functions: Functions<
     let clock = clock(arguments, &simulator)?;
     let code = database::block_on(async {
         let telling = tell(&simulator, story, &configuration, &database);
-        let serving = serve::serve(&configuration, functions, clock);
+        let serving = serve::serve(&configuration, functions, Some(clock));
         tokio::pin!(serving);
         tokio::select! {
             code = &mut serving => code,

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod backfill;
+mod clock;
 mod completions;
 mod config;
 mod demo;
@@ -63,6 +64,9 @@ pub enum Command {
     /// Look at durable functions, pause and resume them
     #[command(subcommand)]
     Functions(functions::Command),
+    /// Show, freeze and advance the time of functions, for tests
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// Look at deliveries that were set aside, and decide about them
     #[command(subcommand)]
     Quarantine(quarantine::Command),
@@ -101,6 +105,7 @@ impl Command {
             Self::Events(command) => events::run(command, &configuration(resolution)?),
             Self::Runs(command) => runs::run(&command, &configuration(resolution)?),
             Self::Functions(command) => functions::run(&command, &configuration(resolution)?),
+            Self::Clock(command) => clock::run(&command, &configuration(resolution)?),
             Self::Quarantine(command) => quarantine::run(command, &configuration(resolution)?),
             Self::Rebuild(arguments) => rebuild::run(&arguments, &configuration(resolution)?),
             Self::Prisma(arguments) => prisma::run(&arguments, &configuration(resolution)?),

@@ -10,6 +10,7 @@ use billhook_core::metrics::Metrics;
 use billhook_core::{Clock, Secret, SystemClock};
 use billhook_flow::Functions;
 use billhook_flow::engine::Engine;
+use billhook_flow::test_clock::ClockControl;
 use billhook_mirror::endpoints::{all_secrets, follow};
 use billhook_mirror::equal::Parts;
 use billhook_mirror::housekeeping::{self, HousekeepingOptions};
@@ -23,7 +24,7 @@ use tokio::time::timeout;
 
 use super::configuration;
 use crate::failure::{FAILED, Hinted, Refused};
-use crate::functions::{FunctionClock, Hosted, MirrorEnricher};
+use crate::functions::{FunctionClock, HeldClock, Hosted, MirrorEnricher};
 use crate::reading::{Reading, read_policy};
 use crate::settings::Resolution;
 use crate::settings::configuration::{Configuration, Mode, Transport};
@@ -63,7 +64,7 @@ pub fn run(arguments: &Arguments, resolution: &Resolution, functions: Functions<
     process::forbid_dumps();
     process::end_on_panic();
     process::raise_descriptors(configuration.http.connections_max);
-    database::block_on(serve(&configuration, functions, FunctionClock::system()))
+    database::block_on(serve(&configuration, functions, None))
 }
 
 /// Refuses to start without a webhook secret where none can be made.
@@ -78,30 +79,35 @@ fn require_secret(configuration: &Configuration) -> Result<(), Refused> {
     Err(Refused(vec![Refusal::of_combination("STRIPE_WEBHOOK_SECRET", "is not set", action)]))
 }
 
-/// Serves until a signal asks to stop. Functions sleep by `clock`.
+/// Serves until a signal asks to stop. Functions sleep by `clock`, or by the one that the settings want.
 ///
 /// # Errors
 /// When the database, an address, a setting or a function does not allow it.
 pub(super) async fn serve(
     configuration: &Configuration,
     functions: Functions<()>,
-    clock: FunctionClock,
+    clock: Option<FunctionClock>,
 ) -> anyhow::Result<ExitCode> {
-    let hosted = Hosted::new(functions, configuration)?.map(|hosted| (hosted, clock));
+    let hosted = Hosted::new(functions, configuration)?;
     let stopped = signals::listen().context("listen for signals")?;
     let store = database::open(configuration, Role::Server).await?;
     database::prepare(configuration, &store).await?;
+    let (clock, held) = function_clock(configuration, &store, clock, hosted.is_some()).await?;
+    let hosted = hosted.map(|hosted| (hosted, clock));
     let configured = secrets(configuration)?;
     let secrets = all_secrets(&store, &configured).await.context("read the secrets of webhook endpoints")?;
     if secrets.is_empty() && configuration.public_url.is_none() {
         tracing::warn!("no webhook secret is known, so every delivery is refused; run `billhook webhooks create`");
     }
     let listeners = Listeners::bind(configuration).await?;
-    let mirror = Mirror::start(configuration, &store, configured, secrets, hosted)?;
+    let mirror = Mirror::start(configuration, &store, configured, secrets, hosted, held.as_ref())?;
     listeners.announce(configuration);
     let served = listeners.serve(configuration, &mirror, &store, stopped).await;
     let closing = async {
         mirror.stop().await;
+        if let Some(held) = held {
+            held.give_back().await;
+        }
         store.close().await;
     };
     let closed = timeout(Duration::from_millis(CLOSE_DEADLINE_MS), closing).await;
@@ -112,6 +118,26 @@ pub(super) async fn serve(
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The clock of functions, and the lease on it when it may be moved. Where no function is executed nothing goes by it.
+async fn function_clock(
+    configuration: &Configuration,
+    store: &Store,
+    clock: Option<FunctionClock>,
+    has_functions: bool,
+) -> anyhow::Result<(FunctionClock, Option<HeldClock>)> {
+    if let Some(clock) = clock {
+        return Ok((clock, None));
+    }
+    if configuration.test_clock && has_functions {
+        let held = HeldClock::take(store).await?;
+        return Ok((FunctionClock::test(Arc::clone(held.clock())), Some(held)));
+    }
+    if has_functions {
+        HeldClock::refuse_frozen(store).await?;
+    }
+    Ok((FunctionClock::system(), None))
 }
 
 /// The webhook secrets, a locally made one when none is configured.
@@ -135,6 +161,7 @@ struct Mirror {
     applier: Applier,
     engine: Option<Engine>,
     events: EventIntake,
+    test_clock: Option<ClockControl>,
     reading: Option<Reading>,
     housekeeping: tokio::task::JoinHandle<()>,
     secrets: tokio::task::JoinHandle<()>,
@@ -150,6 +177,7 @@ impl Mirror {
         configured: Vec<Secret>,
         secrets: Vec<Secret>,
         hosted: Option<(Hosted, FunctionClock)>,
+        held: Option<&HeldClock>,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
@@ -165,7 +193,11 @@ impl Mirror {
             events = EventIntake { clock: Arc::clone(clock.clock()), written: Arc::new(move || waker.sent()) };
             (engine, router)
         });
-        let (engine, router) = hosted.unzip();
+        let (engine, router): (Option<Engine>, _) = hosted.unzip();
+        let test_clock = engine
+            .as_ref()
+            .zip(held)
+            .map(|(engine, held)| ClockControl::new(Arc::clone(held.clock()), store.clone(), engine.settle()));
         let options = ApplierOptions { router, ..applier_options(configuration) };
         let applier = Applier::start(options, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let ingest = Ingest::start(
@@ -188,7 +220,7 @@ impl Mirror {
             Reading::start(configuration, parts)
         });
         let secrets = tokio::spawn(follow(store.clone(), ingest.clone(), configured));
-        Ok(Self { ingest, applier, engine, events, reading, housekeeping, secrets, clock, metrics })
+        Ok(Self { ingest, applier, engine, events, test_clock, reading, housekeeping, secrets, clock, metrics })
     }
 
     /// Commits what waits, then lets the transactions in flight end.
@@ -269,6 +301,7 @@ impl Listeners {
             store: store.clone(),
             flow: Some(store.clone()),
             events: Some(mirror.events.clone()),
+            test_clock: mirror.test_clock.clone(),
             event_key: configuration.event_key.clone(),
             reads: StripeReads {
                 store: store.clone(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use billhook_core::{Clock, SystemClock};
+use billhook_flow::test_clock::TestClock;
 use jiff::SignedDuration;
 
 /// How long a run of a dead process rests, in seconds of the world: with the look of another process, it is resumed within 10 s.
@@ -20,6 +21,11 @@ impl FunctionClock {
     /// The system's.
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock), pace: 1 }
+    }
+
+    /// One that goes with the system's, or stands.
+    pub fn test(clock: Arc<TestClock>) -> Self {
+        Self { clock, pace: 1 }
     }
 
     /// One that runs so many times as fast as the world.

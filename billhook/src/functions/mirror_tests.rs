@@ -48,7 +48,7 @@ async fn reads_what_an_event_said(store: Store) {
     let engine = Engine::start(options, functions.clone(), Arc::new(()), store.clone(), Arc::clone(&clock));
     let start = async |id: &str| {
         let event = Event::new(id, "app/read", json!({ "at_least": "evt_1" }), clock.now());
-        let publication = publication(&functions, &event, Source::User, &[event.name.clone()], clock.now());
+        let publication = publication(&functions, &event, Source::User, std::slice::from_ref(&event.name), clock.now());
         let run = publication.runs[0].id.clone();
         store.transact(Publish::one(publication, clock.now())).await.unwrap();
         engine.wake();

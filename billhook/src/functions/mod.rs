@@ -3,6 +3,7 @@
 mod clock;
 mod data;
 mod enrich;
+mod held_clock;
 mod hosted;
 mod mirror;
 mod objects;
@@ -11,6 +12,7 @@ mod shape;
 
 pub use clock::FunctionClock;
 pub use enrich::MirrorEnricher;
+pub use held_clock::HeldClock;
 pub use hosted::Hosted;
 pub use mirror::MirrorReader;
 

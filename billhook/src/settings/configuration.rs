@@ -43,6 +43,8 @@ pub struct Configuration {
     pub aliases: Aliases,
     /// Key with which programs send events.
     pub event_key: Option<Secret>,
+    /// Whether the time of functions may be moved by hand.
+    pub test_clock: bool,
     /// The built-in billing workflows.
     pub billing: Billing,
     /// Limits of the HTTP server.
@@ -259,6 +261,10 @@ fn mode_of_key(key: &Secret) -> Option<Mode> {
     Mode::of_name(rest.split('_').next()?)
 }
 
+fn key_mode_is(values: &Values<'_>, mode: Mode) -> bool {
+    values.secret("stripe.secret_key").as_ref().and_then(mode_of_key) == Some(mode)
+}
+
 fn contradictions(values: &Values<'_>) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mode = Mode::of_name(values.text("mode"));
@@ -268,6 +274,11 @@ fn contradictions(values: &Values<'_>) -> Vec<Refusal> {
         let what = format!("is a {} key, and mode is {}", key_mode.name(), mode.name());
         let action = format!("set a {} key, or change mode", mode.name());
         refusals.push(Refusal::of_combination(values.name("stripe.secret_key"), what, action));
+    }
+    let is_live = key_mode_is(values, Mode::Live) || mode == Some(Mode::Live);
+    if values.boolean("functions.test_clock") && is_live {
+        let action = "leave it out; the time of functions is only moved in test mode";
+        refusals.push(Refusal::of_combination(values.name("functions.test_clock"), "is set in live mode", action));
     }
     if values.secret("stripe.secret_key").is_some() && values.optional_text("stripe.secret_key_file").is_some() {
         let action = "keep one of them; the file can be changed while the program runs";
@@ -366,6 +377,7 @@ fn assemble(values: &Values<'_>) -> Configuration {
         },
         aliases: values.aliases("functions.aliases"),
         event_key: values.secret("functions.event_key"),
+        test_clock: values.boolean("functions.test_clock"),
         billing: billing(values),
         http: Http {
             connections_max: values.number("http.connections_max"),

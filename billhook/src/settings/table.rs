@@ -456,6 +456,17 @@ pub static ALL: &[Setting] = &[
               (`charge.succeeded`); one that is given here stands for the given types only.",
     },
     Setting {
+        key: "functions.test_clock",
+        flag: Some("functions-test-clock"),
+        environment: &["BILLHOOK_FUNCTIONS_TEST_CLOCK"],
+        kind: Kind::Boolean,
+        default: Default::Value("false"),
+        group: Group::Functions,
+        doc: "Lets `billhook clock` freeze and advance the time of functions: of their sleeps, waits, retries, schedules and \
+              delayed events, and of how long runs are kept. For tests: refused with a live key or in live mode, and only one \
+              server may use the database. A database whose clock stands is only served with this setting.",
+    },
+    Setting {
         key: "billing.enabled",
         flag: Some("billing-enabled"),
         environment: &["BILLHOOK_BILLING_ENABLED"],

@@ -4,6 +4,7 @@
 //! store, in one transaction; here it is only asked for.
 
 mod cancellations;
+mod clock;
 mod events;
 mod orders;
 mod query;
@@ -13,6 +14,7 @@ mod signals;
 use axum::RequestExt as _;
 use axum::extract::{Path, Request};
 use axum::response::Response;
+use billhook_flow::test_clock::ClockControl;
 use billhook_store::{Store, StoreError};
 use http::{HeaderValue, StatusCode, Version};
 use jiff::Timestamp;
@@ -57,11 +59,18 @@ pub(crate) enum Ask {
     CancelMany,
     /// Tell the runs that wait for it.
     Signal,
+    /// The time of functions.
+    Clock,
+    /// Move the time of functions.
+    MoveClock,
 }
 
 /// What a handler works with.
 struct Asked<'a> {
     store: &'a Store,
+    /// What moves the time of functions, where that may be done.
+    clock: Option<&'a ClockControl>,
+    /// The time of functions.
     now: Timestamp,
     /// The id in the path; empty where the path has none.
     id: &'a str,
@@ -154,7 +163,10 @@ pub(crate) async fn answer<D, S, R>(shared: &Shared<D, S, R>, ask: Ask, mut requ
         Ok(whole) => whole,
         Err(error) => return unread(error, version),
     };
-    let asked = Asked { store, now: shared.state.clock.now(), id: &id, query: &query, body: &whole.bytes };
+    // Runs live by the clock of functions, which may be another one than that of the server.
+    let now = shared.state.events.as_ref().map_or_else(|| shared.state.clock.now(), |events| events.clock.now());
+    let clock = shared.state.test_clock.as_ref();
+    let asked = Asked { store, clock, now, id: &id, query: &query, body: &whole.bytes };
     let outcome = match ask {
         Ask::Events => events::list(&asked).await,
         Ask::Event => events::show(&asked).await,
@@ -169,6 +181,8 @@ pub(crate) async fn answer<D, S, R>(shared: &Shared<D, S, R>, ask: Ask, mut requ
         Ask::Cancellations => cancellations::list(&asked).await,
         Ask::CancelMany => cancellations::make(&asked).await,
         Ask::Signal => signals::send(&asked).await,
+        Ask::Clock => clock::show(&asked).await,
+        Ask::MoveClock => clock::set(&asked).await,
     };
     outcome.map_or_else(Refusal::response, answer::json)
 }

@@ -173,6 +173,7 @@ pub fn fake_state() -> State<FakeDeliveries, FakeDatabase, FakeReads> {
         metrics: Arc::new(Metrics::new()),
         clock: Arc::new(ManualClock::new(Timestamp::from_millisecond(1_700_000_000_123).unwrap())),
         events: None,
+        test_clock: None,
         event_key: None,
         api_key: Some(Secret::new(API_KEY)),
         metrics_open: false,

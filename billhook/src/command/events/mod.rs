@@ -1,7 +1,7 @@
 //! `billhook events`: deliveries, one by one.
 
 mod list;
-mod post;
+pub(super) mod post;
 mod replay;
 mod sample;
 mod send;

@@ -1,10 +1,12 @@
 //! One HTTP connection to a webhook endpoint.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use billhook_core::Secret;
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -12,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::failure::Hinted;
+use crate::settings::configuration::Configuration;
 
 /// Longest wait for a connection or an answer, in seconds.
 const DEADLINE_SECONDS: u64 = 15;
@@ -61,6 +64,23 @@ impl Target {
     }
 }
 
+/// Where the server of these settings listens, as seen from this machine: `http://host:port`.
+///
+/// # Errors
+/// When the port is any.
+pub fn address(configuration: &Configuration) -> anyhow::Result<String> {
+    let mut address = configuration.listen;
+    if address.port() == 0 {
+        return Err(Hinted::new("the configured port is 0, which means any", "name the server with --url").into());
+    }
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    Ok(format!("http://{address}"))
+}
+
 /// A connection that sends one request after another.
 #[derive(Debug)]
 pub struct Connection {
@@ -95,6 +115,32 @@ impl Connection {
         Ok(Self { target, sender })
     }
 
+    /// Asks with the API key, or tells with a body; waits as long as the server takes.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn ask(&mut self, key: &Secret, body: Option<Vec<u8>>) -> anyhow::Result<Answer> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let request = Request::builder()
+            .method(method)
+            .uri(&self.target.path)
+            .header(header::HOST, &self.target.authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {}", key.expose()))
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .context("write the request")?;
+        self.exchange(request).await.context("ask the server")
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
+        Ok(Answer { status, text: String::from_utf8_lossy(&body).into_owned() })
+    }
+
     /// Sends one delivery.
     ///
     /// # Errors
@@ -107,16 +153,8 @@ impl Connection {
             .header("stripe-signature", signature)
             .body(Full::new(Bytes::from(body)))
             .context("write the request")?;
-        let exchange = async {
-            self.sender.ready().await?;
-            let response = self.sender.send_request(request).await?;
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
-            Ok(Answer { status, text: String::from_utf8_lossy(&body).into_owned() })
-        };
-        match timeout(Duration::from_secs(DEADLINE_SECONDS), exchange).await {
-            Ok(answer) => answer.map_err(|error: anyhow::Error| error.context("send the event")),
+        match timeout(Duration::from_secs(DEADLINE_SECONDS), self.exchange(request)).await {
+            Ok(answer) => answer.context("send the event"),
             Err(_) => anyhow::bail!("send the event: no answer in {DEADLINE_SECONDS} s"),
         }
     }

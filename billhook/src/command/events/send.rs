@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use billhook_core::{Clock as _, SystemClock};
 use billhook_flow::engine::{Matcher, Publish, handed_in};
 use billhook_flow::intake;
 use serde_json::{Map, Value, json};
 
+use crate::command::clock;
 use crate::settings::configuration::Configuration;
 use crate::{database, output};
 
@@ -35,7 +35,8 @@ pub struct Arguments {
 
 /// Writes the event; the process that executes functions publishes it.
 pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<ExitCode> {
-    let now = SystemClock.now();
+    let store = database::open_current(configuration).await?;
+    let now = clock::now(&store).await?;
     let mut event = Map::from_iter([("name".to_owned(), json!(arguments.name)), ("data".to_owned(), data(arguments)?)]);
     event.extend(arguments.id.as_ref().map(|id| ("id".to_owned(), json!(id))));
     event.extend(arguments.at.as_ref().map(|at| ("ts".to_owned(), json!(at))));
@@ -44,7 +45,6 @@ pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow
         Err(error) => bail!("the event cannot be sent: {error}"),
     };
     let publications = events.iter().map(|event| handed_in(event, now)).collect();
-    let store = database::open_current(configuration).await?;
     let published = store.transact(Publish { publications, matcher: Arc::new(Matcher), now }).await;
     store.close().await;
     let published = published.context("write the event")?;

@@ -1,6 +1,5 @@
 //! `billhook events send-test`: signs an event as Stripe does, sends it, and waits for its row.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use billhook_store::{EventState, Store};
 use billhook_stripe::envelope::Envelope;
 use billhook_stripe::{catalogue, signature};
 
-use super::post::{Connection, Target};
+use super::post::{Connection, Target, address};
 use super::sample::{self, Sample};
 use crate::failure::{FAILED, Hinted};
 use crate::settings::configuration::{Configuration, Mode};
@@ -89,19 +88,10 @@ fn secret(configuration: &Configuration) -> anyhow::Result<Secret> {
 }
 
 fn url(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<String> {
-    if let Some(url) = &arguments.url {
-        return Ok(url.clone());
+    match &arguments.url {
+        Some(url) => Ok(url.clone()),
+        None => Ok(format!("{}/webhooks", address(configuration)?)),
     }
-    let mut address = configuration.listen;
-    if address.port() == 0 {
-        return Err(Hinted::new("the configured port is 0, which means any", "name the server with --url").into());
-    }
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    Ok(format!("http://{address}/webhooks"))
 }
 
 /// Live or test mode as the database has it. The first delivery decides the mode of a database, so a test event must not be

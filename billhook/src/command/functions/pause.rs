@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use billhook_core::{Clock as _, SystemClock};
 use billhook_store::Store;
 
 use super::list;
+use crate::command::clock;
 use crate::failure::Hinted;
 use crate::settings::configuration::Configuration;
 use crate::{database, output};
@@ -44,7 +44,7 @@ pub async fn pause(arguments: &Pause, configuration: &Configuration) -> anyhow::
 
 /// Returns whether the function has had runs.
 async fn write_pause(store: &Store, arguments: &Pause) -> anyhow::Result<bool> {
-    let now = SystemClock.now();
+    let now = clock::now(store).await?;
     store.pause_function(&arguments.function, &arguments.reason, now).await.context("pause the function")?;
     let functions = list::known(store).await?;
     Ok(functions.iter().any(|function| function.id == arguments.function && !function.runs.is_empty()))

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use billhook_core::ulid::ulid;
-use billhook_core::{Clock as _, SystemClock};
 use billhook_store::Cancellation;
 use jiff::Timestamp;
 
 use super::orders::{Words, answer};
+use crate::command::clock;
 use crate::settings::configuration::Configuration;
 use crate::{database, output};
 
@@ -44,7 +44,7 @@ const CANCEL: Words =
 /// Calls runs off.
 pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<ExitCode> {
     let store = database::open_current(configuration).await?;
-    let now = SystemClock.now();
+    let now = clock::now(&store).await?;
     let Some(function) = &arguments.function else {
         let mut verdicts = Vec::with_capacity(arguments.runs.len());
         for run in &arguments.runs {

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use billhook_core::ulid::ulid;
-use billhook_core::{Clock as _, SystemClock};
 use billhook_store::{StoreError, Verdict};
 use serde_json::value::RawValue;
 
+use crate::command::clock;
 use crate::failure::{FAILED, Hinted};
 use crate::settings::configuration::Configuration;
 use crate::{database, output};
@@ -57,9 +57,10 @@ const RESOLVE: Words = Words {
 /// Lets runs go on.
 pub async fn retry(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<ExitCode> {
     let store = database::open_current(configuration).await?;
+    let now = clock::now(&store).await?;
     let mut verdicts = Vec::with_capacity(arguments.runs.len());
     for run in &arguments.runs {
-        verdicts.push((run.as_str(), store.retry_flow_run(run, SystemClock.now()).await, None));
+        verdicts.push((run.as_str(), store.retry_flow_run(run, now).await, None));
     }
     store.close().await;
     answer(verdicts, &RETRY)
@@ -68,9 +69,9 @@ pub async fn retry(arguments: &Arguments, configuration: &Configuration) -> anyh
 /// Starts runs again.
 pub async fn rerun(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<ExitCode> {
     let store = database::open_current(configuration).await?;
+    let now = clock::now(&store).await?;
     let mut verdicts = Vec::with_capacity(arguments.runs.len());
     for run in &arguments.runs {
-        let now = SystemClock.now();
         let new = ulid(now);
         verdicts.push((run.as_str(), store.rerun_flow_run(run, &new, now).await, Some(format!("as {new}"))));
     }
@@ -88,7 +89,7 @@ pub async fn resolve(arguments: &Resolution, configuration: &Configuration) -> a
         return Err(Hinted::new("--reason is empty", "say who decides so, and why").into());
     }
     let store = database::open_current(configuration).await?;
-    let now = SystemClock.now();
+    let now = clock::now(&store).await?;
     let verdict = store.resolve_flow_run(&arguments.run, value.get(), &arguments.reason, now).await;
     store.close().await;
     answer(vec![(arguments.run.as_str(), verdict, None)], &RESOLVE)

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
-use billhook_core::{Clock as _, SystemClock};
 use billhook_flow::Memo;
 use billhook_flow::engine::ORPHANS;
 use billhook_store::{FlowRunDetail, FlowStep, KeptEvent, PausedFunction, Store};
@@ -15,6 +14,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::shown::{Run, shortened, until};
+use crate::command::clock;
 use crate::output::{self, Listing};
 use crate::settings::configuration::Configuration;
 
@@ -66,9 +66,10 @@ struct Step<'a> {
 pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<ExitCode> {
     let store = crate::database::open_current(configuration).await?;
     let known = read(&store, &arguments.run).await;
+    let now = clock::now(&store).await;
     store.close().await;
     let Some(known) = known.context("read the run")? else { return Err(super::orders::unknown(&arguments.run)) };
-    let now = SystemClock.now();
+    let now = now.context("read the clock of functions")?;
     if arguments.json {
         output::json(&document(&known, now))?;
     } else {

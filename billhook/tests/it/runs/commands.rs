@@ -7,7 +7,7 @@ use super::{House, now, record};
 
 impl House {
     /// Runs a command that has to end with this code; gives what it printed on both streams.
-    fn run_for(&self, code: i32, arguments: &[&str]) -> String {
+    pub(super) fn run_for(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.settings.command(arguments).output().unwrap();
         let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "billhook {arguments:?} on {}: {told}", self.database.dialect());

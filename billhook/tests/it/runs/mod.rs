@@ -1,6 +1,7 @@
 //! Runs of durable functions over HTTP and on the command line, against the real binary over databases that hold runs in every state.
 #![expect(clippy::unwrap_used, reason = "a test whose preparation fails has to fail")]
 
+mod clock;
 mod commands;
 mod http;
 

@@ -58,7 +58,7 @@ impl House {
     async fn reads(&self, id: &str, data: Value) -> String {
         let now = self.clock.now();
         let event = Event::new(id, "app/read", data, now);
-        let publication = publication(&functions(), &event, Source::User, &[event.name.clone()], now);
+        let publication = publication(&functions(), &event, Source::User, std::slice::from_ref(&event.name), now);
         let run = publication.runs[0].id.clone();
         self.store.transact(Publish::one(publication, now)).await.unwrap();
         run
