@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
     use crate::testing::Trial;
-    use crate::{Ctx, Event, Result, function, stripe_names};
+    use crate::{Ctx, Event, Result, Versions, function, stripe_names};
 
     async fn nothing(_event: Event, _ctx: Ctx<()>) -> Result<()> {
         Ok(())
@@ -227,6 +227,21 @@ mod tests {
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(told[0].contains("same id") && told[1].contains("did you mean"), "{told:?}");
         assert!(told[2].contains("empty") && told[3].contains("nothing starts it"), "{told:?}");
+    }
+
+    #[test]
+    fn versions_of_one_function_are_all_pinned_and_the_last_one_begins_runs() {
+        let version = |number: &str| function("a", nothing).version(number).versions(Versions::Pinned);
+        let functions = Functions::new().add(version("1")).add(version("2").on("app/a"));
+        assert_eq!((functions.check(), functions.ids()), (Ok(()), vec!["a".to_owned()]));
+        let executes = |began| functions.executes("a", began).map(Function::code_version);
+        assert_eq!((executes(None), executes(Some("1")), executes(Some("0"))), (Some("2"), Some("1"), None));
+        let names = ["app/a".to_owned()];
+        assert_eq!(functions.started_by(&names).map(Function::code_version).collect::<Vec<_>>(), ["2"]);
+        let clash = |other: Function<()>| Functions::new().add(version("1")).add(other.on("app/a")).check().is_err();
+        assert!(clash(version("1")) && clash(function("a", nothing).version("2")));
+        let latest = Functions::new().add(function("a", nothing).version("2").on("app/a"));
+        assert_eq!(latest.executes("a", Some("1")).map(Function::code_version), Some("2"));
     }
 
     #[tokio::test]

@@ -157,6 +157,10 @@ impl Claims {
         }
         let next = self.store.next_flow_due().await?;
         let rest = next.map_or(SignedDuration::MAX, |next| next.duration_since(self.clock.now()));
+        // What became due since the claim is held by nobody.
+        if next.is_some_and(|next| next > now) && !rest.is_positive() {
+            return Ok(Duration::ZERO);
+        }
         // A millisecond at least: what is due and was not claimed is held, or nobody here knows its function.
         let rest_ms = u64::try_from(rest.as_millis()).unwrap_or_default().clamp(1, LOOK_MS);
         Ok(Duration::from_millis(if rest.is_positive() { rest_ms } else { LOOK_MS }))

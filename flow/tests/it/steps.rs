@@ -4,7 +4,9 @@ use std::io::Error as IoError;
 use std::time::Duration;
 
 use billhook_flow::testing::Trial;
-use billhook_flow::{Backoff, Ctx, Event, Memo, Result, RetryAfter, Terminal, days, function, minutes, seconds};
+use billhook_flow::{
+    Backoff, Ctx, Event, Memo, Result, RetryAfter, StepKey, Terminal, days, function, minutes, seconds,
+};
 use serde_json::json;
 
 use crate::World;
@@ -191,4 +193,25 @@ async fn a_run_has_a_bounded_number_of_steps_with_usable_ids() {
     assert_eq!(world.count("again"), 1_000);
     let end = Trial::new(&function("nameless", nameless), World::default(), json!({})).run().await;
     assert!(end.result.unwrap_err().contains("empty"));
+}
+
+#[tokio::test]
+async fn a_renamed_step_has_the_key_of_its_former_id_and_shares_it_with_nobody() {
+    async fn renamed(_event: Event, ctx: Ctx<World>) -> Result<()> {
+        let world = ctx.app();
+        let step = ctx.step_with("new", |call| async move { Ok::<_, IoError>(world.call("new", &call)) });
+        step.renamed_from("newer than the first").renamed_from("first").await
+    }
+    async fn both(_event: Event, ctx: Ctx<World>) -> Result<()> {
+        ctx.step("new", || async { Ok::<_, IoError>(()) }).renamed_from("first").await?;
+        ctx.step("first", || async { Ok::<_, IoError>(()) }).await
+    }
+    let world = World::default();
+    let trial = Trial::new(&function("renamed", renamed), world.clone(), json!({}));
+    let end = trial.run().await;
+    assert!(end.memos.contains_key("new"), "{:?}", end.memos);
+    let key = StepKey::new("first", 1).idempotency_key("01M7WSG4S1000G40R40M30E20A");
+    assert_eq!(world.seen(), [format!("new {key}")]);
+    let end = Trial::new(&function("both", both), World::default(), json!({})).run().await;
+    assert!(end.result.unwrap_err().contains("share one record"));
 }
