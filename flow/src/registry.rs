@@ -120,15 +120,18 @@ impl<App> Functions<App> {
 
     /// The functions that an event with one of these names may start, each once; their conditions decide.
     pub fn started_by<'a>(&'a self, event_names: &'a [String]) -> impl Iterator<Item = &'a Function<App>> {
-        self.newest().filter(move |function| function.is_started_by(event_names))
+        // Hot: for every event, and most functions are not meant.
+        let meant = self.functions.iter().enumerate().filter(move |(_, function)| function.is_started_by(event_names));
+        meant.filter_map(|(at, function)| self.is_newest(at, function).then_some(function))
+    }
+
+    fn is_newest(&self, at: usize, function: &Function<App>) -> bool {
+        !self.functions.iter().skip(at + 1).any(|other| other.id() == function.id())
     }
 
     /// All versions of all functions, each with whether it is the one with which runs begin.
     fn with_newest(&self) -> impl Iterator<Item = (&Function<App>, bool)> {
-        self.functions.iter().enumerate().map(move |(at, function)| {
-            let mut later = self.functions.iter().skip(at + 1);
-            (function, !later.any(|other| other.id() == function.id()))
-        })
+        self.functions.iter().enumerate().map(|(at, function)| (function, self.is_newest(at, function)))
     }
 
     /// The functions with which runs begin: of each id the version that was added last.
