@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use billhook_core::chance::chance;
 use billhook_core::run::{RunInput, RunState};
 use billhook_core::step::StepKey;
 use billhook_core::{Clock, failpoint};
@@ -17,7 +18,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use super::EngineOptions;
-use super::chance;
 use super::committer::Committer;
 use super::ends::Ended;
 use super::enrich::{Enrich, EnrichError};
@@ -83,7 +83,10 @@ const LOOK_BACK_MS: (u64, u64) = (20, 2_000);
 impl Workers {
     pub(super) fn start<App: Send + Sync + 'static>(options: &EngineOptions, bench: Bench<App>) -> Self {
         let bench = Arc::new(bench);
-        let threads = (0..options.threads.max(1)).filter_map(|number| thread(number, Arc::clone(&bench))).collect();
+        let threads = match options.threads {
+            0 => vec![here(bench)],
+            count => (0..count).filter_map(|number| thread(number, Arc::clone(&bench))).collect(),
+        };
         Self { threads, next: AtomicUsize::new(0) }
     }
 
@@ -102,18 +105,13 @@ fn thread<App: Send + Sync + 'static>(
     number: usize,
     bench: Arc<Bench<App>>,
 ) -> Option<mpsc::UnboundedSender<ClaimedRun>> {
-    let (sender, mut runs) = mpsc::unbounded_channel::<ClaimedRun>();
+    let (sender, runs) = mpsc::unbounded_channel();
     let body = move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "functions cannot be executed: a thread has no runtime"),
         };
-        let local = LocalSet::new();
-        local.block_on(&runtime, async move {
-            while let Some(run) = runs.recv().await {
-                tokio::task::spawn_local(execute(Arc::clone(&bench), run));
-            }
-        });
+        runtime.block_on(work(bench, runs));
     };
     match std::thread::Builder::new().name(format!("{THREAD}{number}")).spawn(body) {
         Ok(_detached) => Some(sender),
@@ -122,6 +120,23 @@ fn thread<App: Send + Sync + 'static>(
             None
         }
     }
+}
+
+/// Without a thread of its own.
+fn here<App: Send + Sync + 'static>(bench: Arc<Bench<App>>) -> mpsc::UnboundedSender<ClaimedRun> {
+    let (sender, runs) = mpsc::unbounded_channel();
+    tokio::task::spawn_local(work(bench, runs));
+    sender
+}
+
+/// Executes what it is given until the sender is dropped; what has not ended then is dropped as well.
+async fn work<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, mut runs: mpsc::UnboundedReceiver<ClaimedRun>) {
+    let execute_all = async move {
+        while let Some(run) = runs.recv().await {
+            tokio::task::spawn_local(execute(Arc::clone(&bench), run));
+        }
+    };
+    LocalSet::new().run_until(execute_all).await;
 }
 
 /// Executes a run and records where it goes.

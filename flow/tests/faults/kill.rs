@@ -52,7 +52,11 @@ fn kill_again_and_again(mut world: World) {
     let mut host = Host::start(&world, &settings);
     world.finish(&mut host);
     let report = world.check(&[]);
-    println!("K3 on {}: {rounds} of {deaths} deaths interrupted runs, {report}, in {:?}", world.dialect(), began.elapsed());
+    println!(
+        "K3 on {}: {rounds} of {deaths} deaths interrupted runs, {report}, in {:?}",
+        world.dialect(),
+        began.elapsed()
+    );
 }
 
 #[test]
