@@ -212,9 +212,10 @@ struct Turn<'a, App> {
 impl<App: Send + Sync + 'static> Turn<'_, App> {
     async fn run(&self, mut event: Event, memos: Memos) -> Result<Option<RunNext>, StoreError> {
         let Self { bench, function, claimed } = self;
-        if claimed.is_first && !function.cancels().is_empty() {
-            let names = function.cancels().iter().map(|cancel| cancel.event.as_str());
-            if self.back().cancels(names).await? {
+        // Whoever died with this run, or gave it back, may have done so before it looked.
+        if (claimed.is_first || claimed.crashes > 0) && !function.cancels().is_empty() {
+            let names = || function.cancels().iter().map(|cancel| cancel.event.as_str());
+            if self.insist(async || self.back().cancels(names()).await).await != Some(false) {
                 return Ok(None);
             }
         }
@@ -281,23 +282,28 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
                 Memo::Came(Some(event)) => Some(event.id.clone()),
                 _ => None,
             });
-            return Ok(self.look_back(&names, &came.collect()).await);
+            let consumed: HashSet<String> = came.collect();
+            return Ok(self.insist(async || self.back().events(&names, &consumed).await).await.is_some());
         }
         Ok(true)
     }
 
-    /// Looks back until the database answers: the wait is recorded, and nobody would do it later. False when the run is somebody else's.
-    async fn look_back(&self, names: &[String], consumed: &HashSet<String>) -> bool {
+    /// Looks back until the database answers: nobody would do it later. `None` when the run is somebody else's.
+    async fn insist(&self, look: impl AsyncFn() -> Result<bool, StoreError>) -> Option<bool> {
         let mut pause_ms = LOOK_BACK_MS.0;
-        while let Err(error) = self.back().events(names, consumed).await {
-            tracing::warn!(%error, run = self.claimed.id, "earlier events could not be looked for; trying again");
+        loop {
+            match look().await {
+                Ok(has_found) => return Some(has_found),
+                Err(error) => {
+                    tracing::warn!(%error, run = self.claimed.id, "earlier events could not be looked for; trying again");
+                }
+            }
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             pause_ms = (pause_ms * 2).min(LOOK_BACK_MS.1);
             if !self.bench.held.is_held(&self.claimed.id, self.claimed.token) {
-                return false;
+                return None;
             }
         }
-        true
     }
 
     /// The run that a wait invokes. One of a function that nobody knows fails the wait at once, as its own failure would.
