@@ -21,14 +21,18 @@ use crate::world::{World, ms};
 const PAUSE_MS: u64 = 400;
 /// How often a dead process is replaced, in thousandths of the pauses.
 const REPLACED: u64 = 300;
-/// Between two looks at a calm world, in milliseconds: longer than every look of an engine.
-const CALM_MS: u64 = 300;
-/// Looks at a calm world after which a run that has not ended is stuck. Each of them brings at least one sleep, retry or lease to its end.
-const CALM_MAX: usize = 300;
+/// Between two looks at a calm world, in milliseconds.
+const CALM_MS: u64 = 60;
+/// Looks at a calm world after which a run that has not ended is stuck: time for some leases, and for all sleeps and retries.
+const CALM_MAX: usize = 1_500;
 /// So far clocks go forward at once, in milliseconds: a moment, about a lease, an hour.
 const FORWARD_MS: [u64; 3] = [2_000, 20_000, 3_600_000];
 /// So far they are set back.
 const BACK_MS: [u64; 2] = [3_000, 3_600_000];
+/// Nothing but the end of an invocation is due so late. Clocks only move there after so many looks, three seconds: until then somebody tells
+/// of the end of the run that was invoked.
+const FAR: SignedDuration = SignedDuration::from_hours(24);
+const IDLE_LOOKS: usize = 50;
 /// No lease that is renewed ends later than this. One that does was given before the clocks were set back, to somebody who does not know.
 const LEASE_LONGEST: SignedDuration = SignedDuration::from_secs(12);
 /// Most runs at one time.
@@ -47,6 +51,8 @@ pub struct Driver {
     unsent: Vec<Event>,
     sent: Vec<Event>,
     replies: usize,
+    /// Looks one after the other at which nothing was due for long.
+    idle_looks: usize,
 }
 
 impl Driver {
@@ -55,8 +61,8 @@ impl Driver {
         let store = disturbed(&client);
         let to_come = (0..world.plan.orders.len()).rev().collect();
         let world = Arc::clone(world);
-        let (nodes, started, unsent, sent, replies) = Default::default();
-        Self { world, client, store, nodes, started, to_come, unsent, sent, replies }
+        let (nodes, started, unsent, sent, replies, idle_looks) = Default::default();
+        Self { world, client, store, nodes, started, to_come, unsent, sent, replies, idle_looks }
     }
 
     /// Everything there is to happen, to its end or to the first violation.
@@ -281,8 +287,11 @@ impl Driver {
         }
         let next = open.iter().filter_map(|run| run.due_at).chain(self.next_event().await).min();
         let rest = next.map_or(SignedDuration::ZERO, |next| next.duration_since(self.client.now()));
-        if rest.is_positive() {
+        let is_far = rest > FAR;
+        self.idle_looks = if is_far { self.idle_looks + 1 } else { 0 };
+        if rest.is_positive() && (!is_far || self.idle_looks > IDLE_LOOKS) {
             self.world.jump(rest);
+            self.nodes.values().for_each(|node| node.engine.wake());
         }
     }
 

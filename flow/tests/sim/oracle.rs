@@ -324,11 +324,10 @@ impl<'world> Evidence<'world> {
         if children.len() > allowed || children.is_empty() && has_begun {
             self.violate(format!("{id} of {} invoked {} runs", run.id, children.len()));
         }
-        if children.iter().all(|child| child.state != "cancelled")
-            && self
-                .steps
-                .get(&(run.id.clone(), id.to_owned()))
-                .is_some_and(|(memo, _)| memo.get("came") == Some(&Value::Null))
+        if self
+            .steps
+            .get(&(run.id.clone(), id.to_owned()))
+            .is_some_and(|(memo, _)| memo.get("came") == Some(&Value::Null))
         {
             self.violate(format!("{id} of {} was not told of the end of the run that it invoked", run.id));
         }
