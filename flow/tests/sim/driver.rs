@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::functions::{About, functions, operations};
 use crate::node::{Health, Node, disturbed};
+use crate::oracle;
 use crate::plan::Operation;
 use crate::world::{World, ms};
 
@@ -87,6 +88,7 @@ impl Driver {
             if open.is_empty() && self.unsent.is_empty() && self.next_event().await.is_none() {
                 break;
             }
+            oracle::check_wakes(&self.world).await;
             if looks == CALM_MAX {
                 self.world.violate(format!("runs are stuck: {open:#?}"));
             }
@@ -180,7 +182,7 @@ impl Driver {
             10 => self.stop_node(),
             11 => self.freeze(),
             12 if self.world.happens(500) => self.call_off(),
-            13 if self.world.happens(500) => self.cancel().await,
+            13 => self.cancel().await,
             14 if !self.sent.is_empty() => {
                 let again = self.sent[self.world.pick(self.sent.len())].clone();
                 self.world.log(format!("{} comes again", again.id));
@@ -243,9 +245,12 @@ impl Driver {
         }
     }
 
-    /// A person calls off some run.
+    /// A person calls off some run, preferably one that is being executed.
     async fn cancel(&mut self) {
-        let open = self.open().await;
+        let mut open = self.open().await;
+        if self.world.happens(700) && open.iter().any(|run| run.state == RunState::Running) {
+            open.retain(|run| run.state == RunState::Running);
+        }
         if open.is_empty() {
             return;
         }

@@ -56,6 +56,20 @@ pub async fn check(world: &World) {
     evidence.check_bookings().await;
 }
 
+/// Nobody rests while there is a result that its function has not been given, unless it rests after a failure.
+pub async fn check_wakes(world: &World) {
+    let resting = "SELECT step.run, step.step FROM billhook_flow_runs AS run \
+                   JOIN billhook_flow_steps AS step ON step.run = run.id \
+                   WHERE run.state = 'waiting' AND run.failures = 0 AND step.is_final";
+    for row in world.rows(resting, &[]).await {
+        let key = (text(&row, "run"), text(&row, "step"));
+        let is_known = world.state().results.contains_key(&key);
+        if !is_known {
+            world.violate(format!("{} of {} is over, and the run rests", key.1, key.0));
+        }
+    }
+}
+
 fn text(row: &SqlRow, column: &str) -> String {
     row.get(column).unwrap()
 }
