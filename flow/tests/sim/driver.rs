@@ -73,6 +73,9 @@ impl Driver {
         }
         for _ in 0..self.world.plan.actions {
             self.rest(self.world.below(PAUSE_MS)).await;
+            if self.world.state().violation.is_some() {
+                return;
+            }
             self.act().await;
             self.tend().await;
         }

@@ -80,6 +80,9 @@ impl Health {
     }
 
     async fn pass(&self, operation: &'static str, place: &str, fails: u64) -> Result<(), StoreError> {
+        if !self.world.count_operation() {
+            return std::future::pending().await;
+        }
         let rates = self.rates();
         if self.world.happens(rates.slow) {
             self.world.pause(SLOW_MS).await;

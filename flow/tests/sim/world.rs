@@ -17,6 +17,9 @@ use crate::plan::{Plan, index, signed};
 /// Unix seconds at which all simulations begin.
 const BEGINNING: i64 = 1_800_000_000;
 
+/// Most operations of the database in one simulation; a usual one has some hundreds.
+const OPERATIONS_MAX: u64 = 100_000;
+
 /// One simulation.
 pub struct World {
     pub plan: Plan,
@@ -54,6 +57,7 @@ pub struct State {
     /// How often a person has let a parked run go on, or may have.
     pub retried: BTreeMap<String, u32>,
     effects: u64,
+    operations: u64,
 }
 
 /// Calls of one step.
@@ -81,6 +85,7 @@ impl World {
             tried_to_cancel: BTreeSet::new(),
             retried: BTreeMap::new(),
             effects: 0,
+            operations: 0,
         };
         let (died, began) = (Notify::new(), Instant::now());
         let world = Self { plan, store, died, began, state: Mutex::new(state) };
@@ -139,6 +144,18 @@ impl World {
         let mut state = self.state();
         state.effects += 1;
         state.effects
+    }
+
+    /// Counts an operation of the database; false when there were so many that something goes round in circles, without time passing.
+    pub fn count_operation(&self) -> bool {
+        let mut state = self.state();
+        state.operations += 1;
+        let has_room = state.operations <= OPERATIONS_MAX;
+        drop(state);
+        if !has_room {
+            self.violate(format!("there were more than {OPERATIONS_MAX} operations of the database"));
+        }
+        has_room
     }
 
     /// Waits for a while of the runtime's time.
