@@ -2,6 +2,7 @@
 //!
 //! Nothing here opens a file, a socket or a database, and nothing reads the wall clock except [`clock::SystemClock`].
 
+pub mod chance;
 pub mod clock;
 pub mod failpoint;
 pub mod metrics;

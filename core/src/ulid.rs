@@ -1,7 +1,8 @@
 //! Ids of runs: unique without asking anybody, and in the order of their time.
 
 use jiff::Timestamp;
-use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::chance::chance;
 
 /// Characters of an id.
 const CHARACTERS: u32 = 26;
@@ -14,16 +15,14 @@ const CHANCE_BITS: u32 = 80;
 pub fn ulid(now: Timestamp) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     let milliseconds = u128::try_from(now.as_millisecond()).unwrap_or_default() & ((1 << 48) - 1);
-    let value = milliseconds << CHANCE_BITS | chance() & ((1 << CHANCE_BITS) - 1);
+    let value = milliseconds << CHANCE_BITS | random() & ((1 << CHANCE_BITS) - 1);
     let digit = |place: u32| char::from(ALPHABET[((value >> (5 * place)) & 0x1f) as usize]);
     (0..CHARACTERS).rev().map(digit).collect()
 }
 
-fn chance() -> u128 {
-    let mut bytes = [0; 16];
-    // Without the system's chance the time remains; two ids of one millisecond then meet, and the database refuses the second.
-    let _ = SystemRandom::new().fill(&mut bytes);
-    u128::from_be_bytes(bytes)
+/// Without the system's chance the time remains; two ids of one millisecond then meet, and the database refuses the second.
+fn random() -> u128 {
+    u128::from(chance()) << u64::BITS | u128::from(chance())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod catalogue;
 mod docs;
 mod faults;
 mod shell;
+mod sim;
 mod test;
 
 use anyhow::{Result, bail};
@@ -16,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   bench ingest [flags]   throughput and latency of the release build; one JSON line a run on stdout
   bench backfill [flags] histories of the simulated account into the mirror, and missed events
   faults [flags]         the crash tests with more rounds than `test` runs
+  sim [flags]            seeds of the simulated engine: --seeds N, --from S, or --seed X with its history
   catalogue [--check]    makes the catalogue of Stripe's resources, or checks that it is up to date
   docs                   the API documentation of the whole workspace, with warnings as errors";
 
@@ -26,6 +28,7 @@ fn main() -> Result<()> {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
         "faults" => faults::run(rest),
+        "sim" => sim::run(rest),
         "catalogue" => catalogue::run(rest),
         "docs" => docs::run(rest),
         "help" | "--help" | "-h" => {

@@ -1,12 +1,13 @@
 //! Claims runs that are due, and shows that this process lives.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use billhook_core::{Clock, failpoint};
 use billhook_store::{FlowClaim, FlowVersion, Store, StoreError, Suspects, WaitMatcher};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::EngineOptions;
 use super::held::Held;
@@ -103,6 +104,7 @@ impl Claims {
                 continue;
             }
             tokio::select! {
+                biased;
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
                 _ = stop.changed() => {}

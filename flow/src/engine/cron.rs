@@ -29,6 +29,7 @@ impl<App: Send + Sync + 'static> Crons<App> {
                 tracing::warn!(%error, "schedules could not be looked at; trying again");
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(Duration::from_millis(LOOK_MS)) => {}
                 _ = stop.changed() => {}
             }

@@ -3,7 +3,7 @@
 //! A wait is registered first and looks back then; an event is written first and looks for waits then. Whatever the order, one of them
 //! sees the other. A worker that dies in between leaves the run to one that looks back again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use billhook_store::{
@@ -59,7 +59,7 @@ impl Back<'_> {
     /// Calls the run off if an event that does so came before it; returns whether it is.
     pub(super) async fn cancels(&self, names: impl Iterator<Item = &str>) -> Result<bool, StoreError> {
         let since = self.run.created_at.saturating_sub(EARLY_CANCEL).unwrap_or(Timestamp::MIN);
-        let names: HashSet<&str> = names.collect();
+        let names: BTreeSet<&str> = names.collect();
         for skip in (0..).step_by(LOOKBACK_MAX) {
             let (mut found, mut is_over) = (Vec::new(), true);
             for name in &names {

@@ -28,7 +28,6 @@ use std::time::Duration;
 use billhook_core::Clock;
 use billhook_store::Store;
 use jiff::SignedDuration;
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -59,7 +58,8 @@ pub use worker::is_function_thread;
 pub struct EngineOptions {
     /// This process among all that use the database; leases are in this name.
     pub holder: String,
-    /// Threads that execute functions: one for each processor is enough, since steps wait more than they compute.
+    /// Threads that execute functions: one for each processor is enough, since steps wait more than they compute. With 0 they are executed
+    /// where the engine was started, which has to be in a [`tokio::task::LocalSet`]: in a simulation everything is on one thread.
     pub threads: usize,
     /// Runs that are executed at the same time. What is more stays in the database.
     pub runs_max: usize,
@@ -232,10 +232,4 @@ impl Engine {
         self.held.lose_all();
         self.tasks.iter().for_each(JoinHandle::abort);
     }
-}
-
-/// A random number, for pauses and ids; 0 when the system has none, which costs spread and not correctness.
-fn chance() -> u64 {
-    let mut bytes = [0; size_of::<u64>()];
-    SystemRandom::new().fill(&mut bytes).map_or(0, |()| u64::from_le_bytes(bytes))
 }

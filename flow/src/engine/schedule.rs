@@ -29,6 +29,7 @@ impl<App: Send + Sync + 'static> Scheduled<App> {
             };
             if !pause.is_zero() {
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(pause) => {}
                     () = self.0.scheduled.notified() => {}
                     _ = stop.changed() => {}

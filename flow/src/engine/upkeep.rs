@@ -47,6 +47,7 @@ impl<App: Send + Sync + 'static> Upkeep<App> {
             }
             looks = looks.wrapping_add(1);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(Duration::from_millis(LOOK_MS)) => {}
                 _ = stop.changed() => {}
             }

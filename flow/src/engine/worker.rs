@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use billhook_core::chance::chance;
 use billhook_core::run::{RunInput, RunState};
 use billhook_core::step::StepKey;
 use billhook_core::{Clock, failpoint};
@@ -20,7 +21,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use super::EngineOptions;
-use super::chance;
 use super::committer::Committer;
 use super::ends::{self, Ended};
 use super::enrich::{Enrich, EnrichError};
@@ -84,13 +84,19 @@ const CRASHES_MAX: u32 = CRASHES_IN_COMPANY + 3;
 /// How long a run rests when the database did not answer a question of its own, in seconds.
 const REST_SECONDS: i64 = 5;
 
+/// What is logged when a look at earlier events failed.
+const NOT_LOOKED: &str = "earlier events could not be looked for";
+
 /// First and longest pause while the database does not answer a look back, in milliseconds.
 const LOOK_BACK_MS: (u64, u64) = (20, 2_000);
 
 impl Workers {
     pub(super) fn start<App: Send + Sync + 'static>(options: &EngineOptions, bench: Bench<App>) -> Self {
         let bench = Arc::new(bench);
-        let threads = (0..options.threads.max(1)).filter_map(|number| thread(number, Arc::clone(&bench))).collect();
+        let threads = match options.threads {
+            0 => vec![here(bench)],
+            count => (0..count).filter_map(|number| thread(number, Arc::clone(&bench))).collect(),
+        };
         Self { threads, next: AtomicUsize::new(0) }
     }
 
@@ -109,18 +115,13 @@ fn thread<App: Send + Sync + 'static>(
     number: usize,
     bench: Arc<Bench<App>>,
 ) -> Option<mpsc::UnboundedSender<ClaimedRun>> {
-    let (sender, mut runs) = mpsc::unbounded_channel::<ClaimedRun>();
+    let (sender, runs) = mpsc::unbounded_channel();
     let body = move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "functions cannot be executed: a thread has no runtime"),
         };
-        let local = LocalSet::new();
-        local.block_on(&runtime, async move {
-            while let Some(run) = runs.recv().await {
-                tokio::task::spawn_local(execute(Arc::clone(&bench), run));
-            }
-        });
+        runtime.block_on(work(bench, runs));
     };
     match std::thread::Builder::new().name(format!("{THREAD}{number}")).spawn(body) {
         Ok(_detached) => Some(sender),
@@ -129,6 +130,23 @@ fn thread<App: Send + Sync + 'static>(
             None
         }
     }
+}
+
+/// Without a thread of its own.
+fn here<App: Send + Sync + 'static>(bench: Arc<Bench<App>>) -> mpsc::UnboundedSender<ClaimedRun> {
+    let (sender, runs) = mpsc::unbounded_channel();
+    tokio::task::spawn_local(work(bench, runs));
+    sender
+}
+
+/// Executes what it is given until the sender is dropped; what has not ended then is dropped as well.
+async fn work<App: Send + Sync + 'static>(bench: Arc<Bench<App>>, mut runs: mpsc::UnboundedReceiver<ClaimedRun>) {
+    let execute_all = async move {
+        while let Some(run) = runs.recv().await {
+            tokio::task::spawn_local(execute(Arc::clone(&bench), run));
+        }
+    };
+    LocalSet::new().run_until(execute_all).await;
 }
 
 /// Executes a run and records where it goes.
@@ -209,9 +227,10 @@ struct Turn<'a, App> {
 impl<App: Send + Sync + 'static> Turn<'_, App> {
     async fn run(&self, mut events: Vec<Event>, memos: Memos) -> Result<Option<End>, StoreError> {
         let Self { bench, function, claimed } = self;
-        if claimed.is_first && !function.cancels().is_empty() {
-            let names = function.cancels().iter().map(|cancel| cancel.event.as_str());
-            if self.back().cancels(names).await? {
+        // Whoever died with this run, or gave it back, may have done so before it looked.
+        if (claimed.is_first || claimed.crashes > 0) && !function.cancels().is_empty() {
+            let names = || function.cancels().iter().map(|cancel| cancel.event.as_str());
+            if self.insist(NOT_LOOKED, async || self.back().cancels(names()).await).await != Some(false) {
                 return Ok(None);
             }
         }
@@ -289,7 +308,10 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
                 Memo::Came(Some(event)) => Some(event.id.clone()),
                 _ => None,
             });
-            return Ok(self.look_back(&names, &came.collect()).await && self.tell_of_the_past(waits).await);
+            let consumed: HashSet<String> = came.collect();
+            let look = async || self.back().events(&names, &consumed).await;
+            let has_looked = self.insist(NOT_LOOKED, look).await.is_some();
+            return Ok(has_looked && self.tell_of_the_past(waits).await);
         }
         Ok(true)
     }
@@ -300,12 +322,12 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         for wait in waits.iter().filter_map(|wait| self.wait(wait)) {
             let told = match wait.name.as_str() {
                 FINISHED => {
-                    self.persist("whether a run was started is not known", async || self.tell_not_started(&wait).await)
-                        .await
+                    let told = async || self.tell_not_started(&wait).await;
+                    self.insist("whether a run was started is not known", told).await.is_some()
                 }
                 APPLIED => {
-                    self.persist("whether an event is applied is not known", async || self.tell_applied(&wait).await)
-                        .await
+                    let told = async || self.tell_applied(&wait).await;
+                    self.insist("whether an event is applied is not known", told).await.is_some()
                 }
                 _ => true,
             };
@@ -336,24 +358,20 @@ impl<App: Send + Sync + 'static> Turn<'_, App> {
         Ok(())
     }
 
-    /// Looks back; false when the run is somebody else's.
-    async fn look_back(&self, names: &[String], consumed: &HashSet<String>) -> bool {
-        let look = async || self.back().events(names, consumed).await.map(drop);
-        self.persist("earlier events could not be looked for", look).await
-    }
-
-    /// Tries until the database answers: the wait is recorded, and nobody would do it later. False when the run is somebody else's.
-    async fn persist<E: fmt::Display>(&self, failure: &str, attempt: impl AsyncFn() -> Result<(), E>) -> bool {
+    /// Tries until the database answers: nobody would do it later. `None` when the run is somebody else's.
+    async fn insist<T, E: fmt::Display>(&self, failure: &str, attempt: impl AsyncFn() -> Result<T, E>) -> Option<T> {
         let mut pause_ms = LOOK_BACK_MS.0;
-        while let Err(error) = attempt().await {
-            tracing::warn!(%error, run = self.claimed.id, "{failure}; trying again");
+        loop {
+            match attempt().await {
+                Ok(found) => return Some(found),
+                Err(error) => tracing::warn!(%error, run = self.claimed.id, "{failure}; trying again"),
+            }
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             pause_ms = (pause_ms * 2).min(LOOK_BACK_MS.1);
             if !self.bench.held.is_held(&self.claimed.id, self.claimed.token) {
-                return false;
+                return None;
             }
         }
-        true
     }
 
     /// The run that a wait invokes. One of a function that nobody knows fails the wait at once, as its own failure would.

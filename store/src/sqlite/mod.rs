@@ -6,6 +6,7 @@ mod catalogue;
 mod children;
 mod connection;
 mod control;
+mod disturbance;
 mod drift;
 mod endpoints;
 mod errors;
@@ -39,6 +40,7 @@ use billhook_core::table::Table;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+pub use self::disturbance::{Disturbance, Disturbed};
 use self::errors::refused;
 use self::job::Kind;
 use self::readers::Readers;
@@ -54,6 +56,16 @@ use crate::{
 #[derive(Clone)]
 pub struct SqliteStore {
     shared: Arc<Shared>,
+    disturbance: Option<Arc<dyn Disturbance>>,
+}
+
+/// Where the work of the database is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On threads of its own.
+    Threads,
+    /// On the thread of the runtime.
+    Here,
 }
 
 struct Shared {
@@ -69,11 +81,20 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Locked`] when another server has the file, [`StoreError::Configuration`] when it cannot be made.
     pub async fn open(options: Options) -> Result<Self, StoreError> {
-        let opened = tokio::task::spawn_blocking(move || Self::open_now(options)).await;
+        let opened = tokio::task::spawn_blocking(move || Self::open_now(options, Place::Threads)).await;
         opened.map_err(|error| StoreError::Unavailable(format!("the database could not be opened: {error}")))?
     }
 
-    fn open_now(options: Options) -> Result<Self, StoreError> {
+    /// Opens the file for a simulation: everything is done on the one thread of the runtime, in the order in which it is asked for. Needs
+    /// such a runtime.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_here(options: Options) -> Result<Self, StoreError> {
+        Self::open_now(options, Place::Here)
+    }
+
+    fn open_now(options: Options, place: Place) -> Result<Self, StoreError> {
         let Location::Sqlite { path } = &options.location else {
             return Err(StoreError::Configuration("the location is no SQLite file".to_owned()));
         };
@@ -84,10 +105,10 @@ impl SqliteStore {
         };
         let statements = Arc::new(Statements::new(options.tables));
         let connection = connection::open_writer(&path)?;
-        let writer = Writer::start(&path, options.role, connection, lock, statements.clone())?;
-        let shared =
-            Shared { writer, readers: Readers::new(path), statements, catalogue_revision: options.catalogue_revision };
-        Ok(Self { shared: Arc::new(shared) })
+        let writer = Writer::start(&path, options.role, connection, lock, statements.clone(), place)?;
+        let readers = Readers::new(path, place);
+        let shared = Shared { writer, readers, statements, catalogue_revision: options.catalogue_revision };
+        Ok(Self { shared: Arc::new(shared), disturbance: None })
     }
 
     /// See [`crate::Store::tables`].
@@ -156,7 +177,8 @@ impl SqliteStore {
 
     /// See [`crate::Store::transact`].
     pub async fn transact<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
-        self.shared.writer.run(Kind::Apply, 0, move |transaction| transaction.run_to_end(work)).await
+        let run = self.shared.writer.run(Kind::Apply, 0, move |transaction| transaction.run_to_end(work));
+        self.through("a transaction", run).await
     }
 
     /// See [`crate::Store::list_events`].
@@ -267,7 +289,8 @@ impl SqliteStore {
         R: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     {
-        self.shared.readers.read(move |connection| read(connection).map_err(refused(operation))).await
+        let read = self.shared.readers.read(move |connection| read(connection).map_err(refused(operation)));
+        self.through(operation, read).await
     }
 
     async fn write<R, F>(&self, kind: Kind, bytes: usize, operation: &'static str, write: F) -> Result<R, StoreError>
@@ -278,6 +301,6 @@ impl SqliteStore {
         let write = move |transaction: &mut transaction::SqliteTransaction<'_>| {
             write(transaction.connection()).map_err(refused(operation))
         };
-        self.shared.writer.run(kind, bytes, write).await
+        self.through(operation, self.shared.writer.run(kind, bytes, write)).await
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use super::Place;
 use super::connection::open_reader;
 use crate::StoreError;
 
@@ -17,14 +18,15 @@ pub(super) struct Readers {
     path: PathBuf,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    place: Place,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, permits: Arc::new(Semaphore::new(READERS_MAX as usize)), idle: Arc::default() }
+    pub(super) fn new(path: PathBuf, place: Place) -> Self {
+        Self { path, permits: Arc::new(Semaphore::new(READERS_MAX as usize)), idle: Arc::default(), place }
     }
 
-    /// Runs `operation` on a thread that may block.
+    /// Runs `operation` on a thread that may block, unless everything is done here.
     pub(super) async fn read<R, F>(&self, operation: F) -> Result<R, StoreError>
     where
         R: Send + 'static,
@@ -33,7 +35,7 @@ impl Readers {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_closed| closed())?;
         let idle = self.idle.clone();
         let path = self.path.clone();
-        let task = tokio::task::spawn_blocking(move || {
+        let read = move || {
             let waiting = locked(&idle).pop();
             let connection = match waiting {
                 Some(connection) => connection,
@@ -44,7 +46,11 @@ impl Readers {
             // The connection must be back before the next reader looks for it.
             drop(permit);
             result
-        });
+        };
+        if self.place == Place::Here {
+            return read();
+        }
+        let task = tokio::task::spawn_blocking(read);
         task.await.map_err(|error| StoreError::Unavailable(format!("a read did not end: {error}")))?
     }
 

@@ -11,10 +11,11 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use super::disturbance::relay;
 use super::errors::refused;
 use super::{SqliteStore, flow};
 use crate::flow::NothingSent;
-use crate::sql::{Command, check};
+use crate::sql::{Command, check, sql_session};
 use crate::{RunCommit, SqlError, SqlRequests, SqlRow, SqlValue, StoreError};
 
 /// How messages call a statement of the user's.
@@ -25,7 +26,13 @@ const STEPS_PER_LOOK: i32 = 10_000;
 
 impl SqliteStore {
     /// See [`crate::Store::serve_sql`].
-    pub async fn serve_sql(&self, mut requests: SqlRequests) {
+    pub async fn serve_sql(&self, requests: SqlRequests) {
+        let Some(by) = &self.disturbance else { return self.serve(requests).await };
+        let (session, passed_on) = sql_session(requests.limit);
+        tokio::join!(self.serve(passed_on), relay(&**by, requests.commands, session));
+    }
+
+    async fn serve(&self, mut requests: SqlRequests) {
         // The writer is only asked when there is something to do.
         match requests.commands.recv().await {
             Some(rolls_back @ Command::RollBack { .. }) => rolls_back.refuse(SqlError::Over),
@@ -61,25 +68,43 @@ impl Session {
     /// Serves it to its end. What it asks for fails with answers of its own; an error here is one of the transaction itself, which is
     /// still open then.
     pub(super) fn serve(self, connection: &mut Connection) -> Result<(), StoreError> {
-        let Self { first, requests: SqlRequests { mut commands, limit } } = self;
+        let Some((mut open, first, mut commands)) = self.begin(connection)? else { return Ok(()) };
+        let mut next = Some(first);
+        while let Some(command) = next {
+            if open.answer(command) {
+                break;
+            }
+            next = receive(&mut commands, open.deadline);
+        }
+        open.end()
+    }
+
+    /// The same in a task, by the runtime's time.
+    pub(super) async fn serve_here(self, connection: &mut Connection) -> Result<(), StoreError> {
+        let until = tokio::time::Instant::now() + self.requests.limit;
+        let Some((mut open, first, mut commands)) = self.begin(connection)? else { return Ok(()) };
+        let mut next = Some(first);
+        while let Some(command) = next {
+            if open.answer(command) {
+                break;
+            }
+            next = tokio::time::timeout_at(until, commands.recv()).await.ok().flatten();
+        }
+        open.end()
+    }
+
+    /// Opens the transaction, unless whoever asked has gone away while this stood in the queue.
+    fn begin(self, connection: &mut Connection) -> Result<Option<Begun<'_>>, StoreError> {
+        let Self { first, requests: SqlRequests { commands, limit } } = self;
         if commands.is_closed() {
-            // Whoever asked has gone away while this stood in the queue.
-            return Ok(());
+            return Ok(None);
         }
         if let Err(error) = begin(connection, limit) {
             first.refuse(error.clone().into());
             return Err(error);
         }
         let deadline = Instant::now() + limit;
-        let mut open = Open { connection, limit, deadline, failure: None, ended: None };
-        let mut next = Some(first);
-        while let Some(command) = next {
-            if open.answer(command) {
-                break;
-            }
-            next = receive(&mut commands, deadline);
-        }
-        open.end()
+        Ok(Some((Open { connection, limit, deadline, failure: None, ended: None }, first, commands)))
     }
 }
 
@@ -93,6 +118,9 @@ fn set_limit(connection: &mut Connection, until: Option<Instant>) -> Result<(), 
     let is_over = until.map(|until| move || Instant::now() >= until);
     connection.progress_handler(STEPS_PER_LOOK, is_over).map_err(refused("limiting a transaction"))
 }
+
+/// A transaction that is open, with what was asked first and whatever is asked then.
+type Begun<'writer> = (Open<'writer>, Command, mpsc::Receiver<Command>);
 
 /// A transaction that is open.
 struct Open<'writer> {

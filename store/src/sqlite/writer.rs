@@ -2,6 +2,7 @@
 //!
 //! It owns the writing connection and takes jobs from a bounded queue. Whatever is queued becomes one transaction with one
 //! commit; each job has its own savepoint, so that a job that fails is undone alone. Nobody is answered before the commit.
+//! In a simulation a task takes the thread's place.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +14,7 @@ use billhook_core::failpoint;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Place;
 use super::ballast::Ballast;
 use super::errors::refused;
 use super::job::{Job, Kind, Task};
@@ -50,17 +52,25 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. It holds `lock` until it ends.
+    /// Starts the thread, or the task. It holds `lock` until it ends.
     pub(super) fn start(
         path: &Path,
         role: Role,
         connection: Connection,
         lock: Option<File>,
         statements: Arc<Statements>,
+        place: Place,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let ballast = Ballast::new(path, role == Role::Server);
         let state = WriterThread { connection, statements, ballast };
+        if place == Place::Here {
+            tokio::spawn(async move {
+                state.run_here(jobs).await;
+                drop(lock);
+            });
+            return Ok(Self { queue, thread: Mutex::default() });
+        }
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
@@ -132,17 +142,7 @@ impl WriterThread {
     fn run(mut self, mut queue: mpsc::Receiver<Message>) {
         let mut next = queue.blocking_recv();
         while let Some(message) = next.take() {
-            match message {
-                Message::Job(job) => {
-                    let (jobs, other) = gather(job, &mut queue);
-                    next = other;
-                    self.commit(jobs);
-                }
-                Message::Exclusive(operation) => operation(&mut self.connection),
-                Message::Session(session) => self.serve(*session),
-                // What is queued behind this message is still done; nothing new comes in.
-                Message::Close => queue.close(),
-            }
+            next = self.take(message, &mut queue);
             if next.is_none() {
                 next = queue.blocking_recv();
             }
@@ -151,6 +151,41 @@ impl WriterThread {
         if let Err(error) = moved {
             tracing::warn!(%error, "the write-ahead log stays for the next start");
         }
+    }
+
+    /// The same as a task. A session waits for its function without keeping it from the thread.
+    async fn run_here(mut self, mut queue: mpsc::Receiver<Message>) {
+        let mut next = queue.recv().await;
+        while let Some(message) = next.take() {
+            next = match message {
+                Message::Session(session) => {
+                    if let Err(error) = session.serve_here(&mut self.connection).await {
+                        self.undo(&error);
+                    }
+                    None
+                }
+                other => self.take(other, &mut queue),
+            };
+            if next.is_none() {
+                next = queue.recv().await;
+            }
+        }
+    }
+
+    /// Does what a message asks for; returns what was taken from the queue with it.
+    fn take(&mut self, message: Message, queue: &mut mpsc::Receiver<Message>) -> Option<Message> {
+        match message {
+            Message::Job(job) => {
+                let (jobs, other) = gather(job, queue);
+                self.commit(jobs);
+                return other;
+            }
+            Message::Exclusive(operation) => operation(&mut self.connection),
+            Message::Session(session) => self.serve(*session),
+            // What is queued behind this message is still done; nothing new comes in.
+            Message::Close => queue.close(),
+        }
+        None
     }
 
     /// Runs jobs in one transaction and answers them.
