@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use billhook_store::SqlRow;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::functions::{About, operations};
 use crate::plan::{Operation, StepPlan};
 use crate::world::World;
+
+/// No two clocks differ by more, with some reserve.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 
 /// Something that the triggers saw, in the order of the commits.
 struct Seen {
@@ -56,16 +59,16 @@ pub async fn check(world: &World) {
     evidence.check_bookings().await;
 }
 
-/// Nobody rests while there is a result that its function has not been given, unless it rests after a failure, or in a sleep that stands
-/// before it and was over before clocks were set back.
+/// Nobody rests while there is a result that its function has not been given, unless it rests after a failure, or before that in a sleep
+/// that is not over any more by clocks which were set back or differ.
 pub async fn check_wakes(world: &World) {
+    let asleep = (world.now(SignedDuration::ZERO) - CLOCKS_DIFFER).to_string();
     let resting = "SELECT step.run, step.step FROM billhook_flow_runs AS run \
                    JOIN billhook_flow_steps AS step ON step.run = run.id \
-                   WHERE run.state = 'waiting' AND run.failures = 0 AND step.is_final AND NOT EXISTS ( \
-                   SELECT 1 FROM billhook_flow_steps AS sleep WHERE sleep.run = run.id \
-                   AND unixepoch(sleep.memo ->> '$.sleep.until', 'subsec') >= unixepoch(run.due_at, 'subsec') \
-                   AND CAST(sleep.step AS INTEGER) < CAST(step.step AS INTEGER))";
-    for row in world.rows(resting, &[]).await {
+                   WHERE run.state = 'waiting' AND run.failures = 0 AND step.is_final AND NOT EXISTS \
+                   (SELECT 1 FROM billhook_flow_steps AS other WHERE other.run = run.id AND \
+                   coalesce(json_extract(other.memo, '$.sleep.until'), json_extract(other.memo, '$.retry.at')) > $1)";
+    for row in world.rows(resting, &[asleep.into()]).await {
         let key = (text(&row, "run"), text(&row, "step"));
         let is_known = world.state().results.contains_key(&key);
         if !is_known {
