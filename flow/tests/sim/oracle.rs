@@ -62,13 +62,14 @@ pub async fn check(world: &World) {
 /// Nobody rests while there is a result that its function has not been given, unless it rests after a failure, or before that in a sleep
 /// that is not over any more by clocks which were set back or differ.
 pub async fn check_wakes(world: &World) {
-    let asleep = (world.now(SignedDuration::ZERO) - CLOCKS_DIFFER).to_string();
+    let now = world.now(SignedDuration::ZERO);
+    let (before, later) = ((now - CLOCKS_DIFFER).to_string(), (now + CLOCKS_DIFFER).to_string());
     let resting = "SELECT step.run, step.step FROM billhook_flow_runs AS run \
                    JOIN billhook_flow_steps AS step ON step.run = run.id \
-                   WHERE run.state = 'waiting' AND run.failures = 0 AND step.is_final AND NOT EXISTS \
+                   WHERE run.state = 'waiting' AND run.due_at > $2 AND run.failures = 0 AND step.is_final AND NOT EXISTS \
                    (SELECT 1 FROM billhook_flow_steps AS other WHERE other.run = run.id AND \
                    coalesce(json_extract(other.memo, '$.sleep.until'), json_extract(other.memo, '$.retry.at')) > $1)";
-    for row in world.rows(resting, &[asleep.into()]).await {
+    for row in world.rows(resting, &[before.into(), later.into()]).await {
         let key = (text(&row, "run"), text(&row, "step"));
         let is_known = world.state().results.contains_key(&key);
         if !is_known {
