@@ -16,9 +16,9 @@ impl SqliteStore {
                 .prepare_cached(
                     "SELECT EXISTS (SELECT 1 FROM billhook_flow_runs WHERE rank IS NULL AND due_at IS NOT NULL AND state = 'running'), \
                      (SELECT min(due_at) FROM billhook_flow_runs WHERE rank IS NULL AND due_at IS NOT NULL AND state <> 'running' \
-                     AND function IN (SELECT value FROM json_each(?1))), \
+                     AND +function IN (SELECT value FROM json_each(?1))), \
                      (SELECT min(due_at) FROM billhook_flow_runs WHERE rank IS NOT NULL AND blocked_on IS NULL \
-                     AND function IN (SELECT value FROM json_each(?1))), \
+                     AND +function IN (SELECT value FROM json_each(?1))), \
                      (SELECT min(expires_at) FROM billhook_flow_runs WHERE expires_at IS NOT NULL), \
                      (SELECT min(scheduled_at) FROM billhook_flow_events WHERE scheduled_at IS NOT NULL)",
                 )?

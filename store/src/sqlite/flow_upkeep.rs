@@ -91,7 +91,7 @@ impl SqliteStore {
                      SELECT id, function, version, due_at FROM billhook_flow_runs WHERE rank IS NULL AND due_at <= ?2 UNION ALL \
                      SELECT id, function, version, due_at FROM billhook_flow_runs \
                      WHERE rank IS NOT NULL AND blocked_on IS NULL AND due_at <= ?2) AS run WHERE version IS NOT NULL \
-                     AND function IN (SELECT value FROM json_each(?3)) AND NOT EXISTS \
+                     AND +function IN (SELECT value FROM json_each(?3)) AND NOT EXISTS \
                      (SELECT 1 FROM billhook_flow_versions AS seen WHERE seen.function = run.function \
                      AND seen.version = run.version AND seen.seen_at > ?2) ORDER BY due_at LIMIT ?4) RETURNING id",
                 )?
@@ -160,7 +160,7 @@ impl SqliteStore {
                 .prepare_cached(
                     "UPDATE billhook_flow_runs SET token = token + 1, state = 'queued', due_at = ?3, parked_at = NULL, \
                      message = NULL WHERE id IN (SELECT id FROM billhook_flow_runs WHERE parked_at IS NOT NULL \
-                     AND state = 'parked' AND function IN (SELECT value FROM json_each(?1)) \
+                     AND state = 'parked' AND +function IN (SELECT value FROM json_each(?1)) \
                      AND message = ?2 || function ORDER BY id LIMIT ?4)",
                 )?
                 .execute(params![functions, STRAY, times::precise(now), whole(limit)])

@@ -71,7 +71,13 @@ CREATE TABLE billhook.flow_runs (
     CHECK (state IN ('queued', 'waiting') OR (rank IS NULL AND blocked_on IS NULL)),
     CHECK (holds = 0 OR state IN ('queued', 'running', 'waiting')),
     CHECK ((holder IS NOT NULL) = (state = 'running'))
-) WITH (fillfactor = 70)
+) WITH (
+    fillfactor = 70,
+    -- Every claim begins at the head of the queue's indexes, where entries of runs that have gone stand until they are vacuumed away.
+    autovacuum_vacuum_scale_factor = 0.0,
+    autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0
+)
 ---
 -- A function runs once for an event, however often it is told of it.
 CREATE UNIQUE INDEX flow_runs_dedupe_idx ON billhook.flow_runs (function, dedupe_key)
