@@ -1,6 +1,7 @@
+-- Mostly there are none, and the planner knows no better than that there are many: OFFSET 0 keeps it from reading all runs beside them.
 SELECT
     run.id, run.function, run.token, run.state, run.result, run.message, event.key, event.id, event.name, event.data, event.ts
-FROM billhook.flow_ended AS ended
-JOIN billhook.flow_runs AS run ON run.id = ended.run
-JOIN billhook.flow_events AS event ON event.key = run.event_key
-ORDER BY ended.run LIMIT $1
+FROM (SELECT run FROM billhook.flow_ended ORDER BY run LIMIT $1) AS ended
+CROSS JOIN LATERAL (SELECT * FROM billhook.flow_runs WHERE id = ended.run OFFSET 0) AS run
+CROSS JOIN LATERAL (SELECT * FROM billhook.flow_events WHERE key = run.event_key OFFSET 0) AS event
+ORDER BY run.id

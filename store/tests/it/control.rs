@@ -335,5 +335,8 @@ fn a_claim_goes_by_its_indexes() {
         let plan = database.plan(&claim).await;
         assert!(plan.contains("flow_runs_ready_idx") && plan.contains("flow_runs_due_idx"), "{plan}");
         assert!(!plan.contains("Seq Scan on flow_runs"), "{plan}");
+        let ended = include_str!("../../sql/postgres/flow_ended_read.sql").replace("$1", "500");
+        let plan = database.plan(&ended).await;
+        assert!(!plan.contains("Seq Scan on flow_runs") && !plan.contains("Seq Scan on flow_events"), "{plan}");
     });
 }
