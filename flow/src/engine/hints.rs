@@ -34,8 +34,6 @@ impl Hints {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use std::time::Duration;
 
     use billhook_core::Secret;
