@@ -17,6 +17,7 @@ mod control;
 mod error;
 mod extension;
 mod flow;
+mod flow_hints;
 mod flow_orders;
 mod flow_pace;
 mod flow_runs;

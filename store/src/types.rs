@@ -50,7 +50,7 @@ pub struct PostgresLocation {
     pub url: Secret,
     /// PEM text of a certificate authority to trust besides the public ones.
     pub tls_ca: Option<String>,
-    /// Greatest number of connections, all purposes together.
+    /// Greatest number of connections, all purposes together but one: [`crate::Store::hear_flow_hints`] has one of its own.
     pub connections_max: usize,
     /// Schema of the mirror, `stripe` by default.
     pub mirror_schema: String,

@@ -185,7 +185,7 @@ impl Mirror {
         let account = configuration.stripe.account.clone().unwrap_or_default();
         let enrich = Arc::new(MirrorEnricher::new(store.clone(), api.clone(), account));
         // Without an engine of its own, the program leaves events to one of another process.
-        let mut events = EventIntake { clock: Arc::clone(&clock), written: Arc::new(|| {}) };
+        let mut events = EventIntake { clock: Arc::clone(&clock), written: hint_others(store) };
         let hosted = hosted.map(|(hosted, clock)| {
             let engine = hosted.start(enrich, store, &clock);
             let router = hosted.router(&clock, engine.waker());
@@ -236,6 +236,15 @@ impl Mirror {
         self.ingest.stop().await;
         self.applier.stop().await;
     }
+}
+
+/// Tells engines of other processes of events that were written. Nobody has to wait for it.
+fn hint_others(store: &Store) -> Arc<dyn Fn() + Send + Sync> {
+    let store = store.clone();
+    Arc::new(move || {
+        let store = store.clone();
+        tokio::spawn(async move { store.hint_flow_runs().await });
+    })
 }
 
 fn applier_options(configuration: &Configuration) -> ApplierOptions {

@@ -228,7 +228,8 @@ pub static ALL: &[Setting] = &[
         kind: Kind::Integer { min: 2, max: 1_000, unit: "connections" },
         default: Default::Value("10"),
         group: Group::Postgres,
-        doc: "Greatest number of connections to PostgreSQL, all purposes together.",
+        doc: "Greatest number of connections to PostgreSQL. A server that executes functions has one more, on which it \
+              hears of runs that other processes started.",
     },
     Setting {
         key: "postgres.statement_timeout_ms",

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::EngineOptions;
 use super::held::Held;
+use super::hints::Hints;
 use super::route::Matcher;
 use super::worker::{CRASHES_IN_COMPANY, SUSPECTS_MAX, Workers};
 use crate::lanes::Lanes;
@@ -18,7 +19,7 @@ use crate::lanes::Lanes;
 /// Runs claimed in one statement: enough to share its commit, few enough to leave some to other nodes.
 const CLAIM_MAX: usize = 256;
 
-/// The longest time between two looks, in milliseconds: another node may have started a run, and the clock may have been moved.
+/// The longest time between two looks, in milliseconds: a hint of another process may have been lost, and the clock may have been moved.
 const LOOK_MS: u64 = 250;
 
 /// How long a pause may go unnoticed.
@@ -53,6 +54,9 @@ pub(super) struct Claims {
     pub(super) workers: Workers,
     pub(super) held: Arc<Held>,
     pub(super) wake: Arc<Notify>,
+    /// Whether this process may have made runs ready since all was claimed that was there.
+    pub(super) has_news: bool,
+    pub(super) hints: Hints,
 }
 
 impl Claims {
@@ -105,7 +109,9 @@ impl Claims {
             }
             tokio::select! {
                 biased;
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => self.has_news = true,
+                // It may also have ended a pause.
+                () = self.hints.heard.notified() => self.paused_read = None,
                 () = tokio::time::sleep(pause) => {}
                 _ = stop.changed() => {}
             }
@@ -113,13 +119,10 @@ impl Claims {
     }
 
     /// Claims what there is room for; returns how long to wait before the next look.
-    async fn claim(&self, now: Timestamp) -> Result<Duration, StoreError> {
+    async fn claim(&mut self, now: Timestamp) -> Result<Duration, StoreError> {
         let room = self.options.runs_max.saturating_sub(self.held.len()).min(CLAIM_MAX);
         if room == 0 {
-            let runs_max = self.options.runs_max;
-            let some_end = self.held.wait_until(|held| held < runs_max);
-            // Not longer than a beat, or the leases of all would end.
-            let _ = tokio::time::timeout(Duration::from_millis(LOOK_MS), some_end).await;
+            self.wait_for_place().await;
             return Ok(Duration::ZERO);
         }
         let lease_until = now.saturating_add(self.options.lease).unwrap_or(Timestamp::MAX);
@@ -157,6 +160,7 @@ impl Claims {
         if claimed == room {
             return Ok(Duration::ZERO);
         }
+        self.has_news = false;
         let next = self.store.next_flow_due().await?;
         let rest = next.map_or(SignedDuration::MAX, |next| next.duration_since(self.clock.now()));
         // What became due since the claim is held by nobody.
@@ -166,6 +170,21 @@ impl Claims {
         // A millisecond at least: what is due and was not claimed is held, or nobody here knows its function.
         let rest_ms = u64::try_from(rest.as_millis()).unwrap_or_default().clamp(1, LOOK_MS);
         Ok(Duration::from_millis(if rest.is_positive() { rest_ms } else { LOOK_MS }))
+    }
+
+    /// Waits for the end of a run. Others may have a place meanwhile for what this process made ready.
+    async fn wait_for_place(&mut self) {
+        if std::mem::take(&mut self.has_news) {
+            self.hints.tell.notify_one();
+        }
+        let runs_max = self.options.runs_max;
+        tokio::select! {
+            biased;
+            () = self.held.wait_until(|held| held < runs_max) => {}
+            () = self.wake.notified() => self.has_news = true,
+            // Not longer than a beat, or the leases of all would end.
+            () = tokio::time::sleep(Duration::from_millis(LOOK_MS)) => {}
+        }
     }
 
     /// Lets runs go on that a process left at a gate when it died, or that a raised limit has places for.

@@ -10,6 +10,7 @@ mod cron;
 mod ends;
 mod enrich;
 mod held;
+mod hints;
 mod lookback;
 mod migration;
 mod pace;
@@ -39,6 +40,7 @@ use claims::Claims;
 use committer::Committer;
 use cron::Crons;
 use held::Held;
+use hints::Hints;
 use pace::Pace;
 use pinned::Pinned;
 use schedule::Scheduled;
@@ -170,7 +172,7 @@ impl Engine {
             enrich: options.enrich.clone(),
         };
         let beside = Beside::new(functions, store.clone(), Arc::clone(&clock), Arc::clone(&wake));
-        let scheduled = Arc::clone(&beside.scheduled);
+        let (scheduled, hints) = (Arc::clone(&beside.scheduled), Hints::default());
         let claims = Claims {
             workers: Workers::start(&options, bench),
             options,
@@ -185,6 +187,8 @@ impl Engine {
             clock: Arc::clone(&clock),
             held: Arc::clone(&held),
             wake: Arc::clone(&wake),
+            has_news: false,
+            hints: hints.clone(),
         };
         let settle = Arc::new(Pace(beside.clone()));
         let claiming = tokio::spawn(claims.run(stop.subscribe()));
@@ -194,6 +198,7 @@ impl Engine {
             tokio::spawn(Crons(beside.clone()).run(stop.subscribe())),
             tokio::spawn(Pinned(beside.clone()).run(stop.subscribe())),
             tokio::spawn(Upkeep(beside).run(stop.subscribe())),
+            tokio::spawn(hints.run(store.clone(), Arc::clone(&scheduled))),
             committing,
         ];
         Self { wake, scheduled, stop, held, store, clock, settle, tasks }
@@ -219,10 +224,14 @@ impl Engine {
         self.stop.send_replace(true);
         let _ = tokio::time::timeout(STOP_PATIENCE, self.held.empty()).await;
         let left = self.held.all();
-        if !left.is_empty()
-            && let Err(error) = self.store.release_flow_runs(&left, self.clock.now()).await
-        {
-            tracing::warn!(%error, runs = left.len(), "runs could not be given back; they are due when their lease ends");
+        if !left.is_empty() {
+            match self.store.release_flow_runs(&left, self.clock.now()).await {
+                Ok(_) => self.store.hint_flow_runs().await,
+                Err(error) => {
+                    let runs = left.len();
+                    tracing::warn!(%error, runs, "runs could not be given back; they are due when their lease ends");
+                }
+            }
         }
         self.abandon();
     }

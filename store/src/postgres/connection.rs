@@ -1,12 +1,12 @@
-//! From the database URL to a connection pool.
+//! From the database URL to connections and a pool of them.
 
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
-use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config, Connection, Socket};
 
-use super::tls::{Tls, Verification};
+use super::tls::{Encrypted, Tls, Verification};
 use crate::{PostgresLocation, StoreError};
 
 const CONNECT_TIMEOUT_SECONDS: u64 = 5;
@@ -48,27 +48,49 @@ enum Encryption {
     VerifyFull,
 }
 
-/// Makes the pool. No connection is made yet.
-pub(super) fn pool(location: &PostgresLocation) -> Result<Pool, StoreError> {
-    let (url, encryption) = split_url(location.url.expose())?;
-    let config = config(&url, encryption, location.statement_timeout_ms)?;
-    let tls = Tls::new(verification(encryption, location.tls_ca.is_some()), location.tls_ca.as_deref())?;
-    if encryption == Encryption::Require && location.tls_ca.is_none() && config.get_hosts().iter().any(is_remote) {
-        tracing::warn!(
-            "the database connection is encrypted but the server is not verified; use sslmode=verify-full in the database URL"
-        );
-    } else if matches!(encryption, Encryption::Prefer | Encryption::Disable) && config.get_hosts().iter().any(is_remote)
-    {
-        tracing::warn!(
-            "the database is remote and its connection may be unencrypted; use sslmode=verify-full in the database URL"
-        );
+/// Where the server is, and how it is spoken to.
+pub(super) struct Address {
+    config: Config,
+    tls: Tls,
+}
+
+impl Address {
+    /// Reads the URL. No connection is made.
+    pub(super) fn new(location: &PostgresLocation) -> Result<Self, StoreError> {
+        let (url, encryption) = split_url(location.url.expose())?;
+        let config = config(&url, encryption, location.statement_timeout_ms)?;
+        let tls = Tls::new(verification(encryption, location.tls_ca.is_some()), location.tls_ca.as_deref())?;
+        if encryption == Encryption::Require && location.tls_ca.is_none() && config.get_hosts().iter().any(is_remote) {
+            tracing::warn!(
+                "the database connection is encrypted but the server is not verified; use sslmode=verify-full in the database URL"
+            );
+        } else if matches!(encryption, Encryption::Prefer | Encryption::Disable)
+            && config.get_hosts().iter().any(is_remote)
+        {
+            tracing::warn!(
+                "the database is remote and its connection may be unencrypted; use sslmode=verify-full in the database URL"
+            );
+        }
+        Ok(Self { config, tls })
     }
-    // Fast recycling sends nothing: a session that ended in an unknown state is never given back.
-    let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    Pool::builder(manager)
-        .max_size(location.connections_max.max(1))
-        .build()
-        .map_err(|error| StoreError::Configuration(format!("the connection pool cannot be made: {error}")))
+
+    /// Makes the pool. No connection is made yet.
+    pub(super) fn pool(&self, connections_max: usize) -> Result<Pool, StoreError> {
+        // Fast recycling sends nothing: a session that ended in an unknown state is never given back.
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(self.config.clone(), self.tls.clone(), recycling);
+        Pool::builder(manager)
+            .max_size(connections_max.max(1))
+            .build()
+            .map_err(|error| StoreError::Configuration(format!("the connection pool cannot be made: {error}")))
+    }
+
+    /// Makes a connection beside the pool. Nothing goes on over it unless it is polled, and dropping it closes it.
+    pub(super) async fn connect(
+        &self,
+    ) -> Result<(Client, Connection<Socket, Encrypted<Socket>>), tokio_postgres::Error> {
+        self.config.connect(self.tls.clone()).await
+    }
 }
 
 /// Separates what the driver understands from what is ours or nobody's. Never quotes the URL: it holds the password.

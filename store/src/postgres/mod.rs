@@ -1,8 +1,8 @@
 //! The PostgreSQL driver.
 //!
 //! Nothing here depends on the state of a session beyond one transaction: no temporary tables, no advisory locks outside of
-//! migrations, no notifications. So a pooler may stand between, and nodes share nothing but the database. Every wait has a
-//! deadline, and a connection whose state is unknown is closed, never reused.
+//! migrations. So a pooler may stand between, and nodes share nothing but the database. The one exception are the hints of
+//! [`flow_hints`], which may be lost. Every wait has a deadline, and a connection whose state is unknown is closed, never reused.
 
 mod catalogue;
 mod catalogue_plan;
@@ -14,6 +14,7 @@ mod endpoints;
 mod events;
 mod failure;
 mod flow;
+mod flow_hints;
 mod flow_orders;
 mod flow_pace;
 mod flow_runs;
@@ -43,6 +44,8 @@ use deadpool_postgres::Pool;
 use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 
+use self::connection::Address;
+use self::flow_hints::HintPace;
 use self::links::Links;
 use self::names::MirrorSchema;
 use self::session::{Parameters, Patience, Session};
@@ -60,6 +63,7 @@ pub struct PostgresStore {
 }
 
 struct Shared {
+    address: Address,
     pool: Pool,
     tables: &'static [Table],
     catalogue_revision: i64,
@@ -68,6 +72,7 @@ struct Shared {
     links: Links,
     /// Places for transactions of the user's, fewer than there are connections: nobody may wait in vain because functions think.
     sql_places: Semaphore,
+    hint_pace: HintPace,
 }
 
 impl Shared {
@@ -89,14 +94,17 @@ impl PostgresStore {
             ));
         };
         let mirror = MirrorSchema::new(&location.mirror_schema)?;
+        let address = Address::new(location)?;
         let shared = Shared {
-            pool: connection::pool(location)?,
+            pool: address.pool(location.connections_max)?,
+            address,
             tables: options.tables,
             catalogue_revision: options.catalogue_revision,
             links: Links::new(&mirror, options.tables),
             mirror,
             table_statements: TableStatements::default(),
             sql_places: Semaphore::new((location.connections_max / SQL_SHARE).max(1)),
+            hint_pace: HintPace::default(),
         };
         let store = Self { shared: Arc::new(shared) };
         store.ping().await?;

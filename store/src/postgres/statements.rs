@@ -63,6 +63,8 @@ statements! {
     FLOW_GATES_BLOCKED = "flow_gates_blocked";
     FLOW_GATES_LOCK = "flow_gates_lock";
     FLOW_GATES_TAKEN = "flow_gates_taken";
+    FLOW_HINTS_LISTEN = "flow_hints_listen";
+    FLOW_HINTS_TELL = "flow_hints_tell";
     FLOW_KNOWN_NOTE = "flow_known_note";
     FLOW_LOOKBACK_DELIVERIES = "flow_lookback_deliveries";
     FLOW_LOOKBACK_EVENTS = "flow_lookback_events";

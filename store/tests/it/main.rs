@@ -17,6 +17,7 @@ mod drift;
 mod endpoints;
 mod events;
 mod flow;
+mod flow_hints;
 mod flow_runs;
 mod flow_versions;
 mod hostile;

@@ -65,6 +65,13 @@ pub(crate) enum Ask {
     MoveClock,
 }
 
+impl Ask {
+    /// Whether runs may be due afterwards that an engine has to find, be it because another one has left them its place.
+    fn lets_runs_go_on(self) -> bool {
+        matches!(self, Self::Cancel | Self::Retry | Self::Rerun | Self::CancelMany | Self::Signal)
+    }
+}
+
 /// What a handler works with.
 struct Asked<'a> {
     store: &'a Store,
@@ -184,6 +191,11 @@ pub(crate) async fn answer<D, S, R>(shared: &Shared<D, S, R>, ask: Ask, mut requ
         Ask::Clock => clock::show(&asked).await,
         Ask::MoveClock => clock::set(&asked).await,
     };
+    if ask.lets_runs_go_on() && outcome.is_ok() {
+        let store = store.clone();
+        // Nobody has to wait for it.
+        tokio::spawn(async move { store.hint_flow_runs().await });
+    }
     outcome.map_or_else(Refusal::response, answer::json)
 }
 

@@ -46,6 +46,7 @@ pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow
     };
     let publications = events.iter().map(|event| handed_in(event, now)).collect();
     let published = store.transact(Publish { publications, matcher: Arc::new(Matcher), now }).await;
+    store.hint_flow_runs().await;
     store.close().await;
     let published = published.context("write the event")?;
     for (event, published) in events.iter().zip(published) {

@@ -54,6 +54,7 @@ async fn write_pause(store: &Store, arguments: &Pause) -> anyhow::Result<bool> {
 pub async fn resume(arguments: &Resume, configuration: &Configuration) -> anyhow::Result<ExitCode> {
     let store = database::open_current(configuration).await?;
     let resumed = store.resume_function(&arguments.function).await.context("resume the function");
+    store.hint_flow_runs().await;
     store.close().await;
     let function = output::printable(&arguments.function);
     if !resumed? {

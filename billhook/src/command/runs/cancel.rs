@@ -50,6 +50,7 @@ pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow
         for run in &arguments.runs {
             verdicts.push((run.as_str(), store.cancel_flow_run(run, &arguments.reason, now).await, None));
         }
+        store.hint_flow_runs().await;
         store.close().await;
         return answer(verdicts, &CANCEL);
     };
@@ -67,6 +68,7 @@ pub async fn run(arguments: &Arguments, configuration: &Configuration) -> anyhow
     } else {
         store.cancel_all_flow_runs(&cancellation, now).await.context("call the runs off")
     };
+    store.hint_flow_runs().await;
     store.close().await;
     let (runs, what) = (runs?, if arguments.dry_run { "would be cancelled" } else { "cancelled" });
     output::line(&format!("{runs} runs of {} {what}", output::printable(function)))?;

@@ -62,6 +62,7 @@ pub async fn retry(arguments: &Arguments, configuration: &Configuration) -> anyh
     for run in &arguments.runs {
         verdicts.push((run.as_str(), store.retry_flow_run(run, now).await, None));
     }
+    store.hint_flow_runs().await;
     store.close().await;
     answer(verdicts, &RETRY)
 }
@@ -75,6 +76,7 @@ pub async fn rerun(arguments: &Arguments, configuration: &Configuration) -> anyh
         let new = ulid(now);
         verdicts.push((run.as_str(), store.rerun_flow_run(run, &new, now).await, Some(format!("as {new}"))));
     }
+    store.hint_flow_runs().await;
     store.close().await;
     answer(verdicts, &RERUN)
 }

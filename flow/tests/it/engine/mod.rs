@@ -2,6 +2,7 @@
 
 mod clock;
 mod events;
+mod hints;
 mod invoked;
 mod mirror;
 mod runs;
@@ -222,7 +223,7 @@ pub struct House {
     pub store: Store,
     pub clock: Arc<ManualClock>,
     pub app: App,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl House {
@@ -230,7 +231,12 @@ impl House {
         let store = opened(&database.url()).await;
         let clock = clock();
         let app = App { world: World::default(), gate: Arc::new(Semaphore::new(0)) };
-        Self { store, clock, app, _database: database }
+        Self { store, clock, app, database }
+    }
+
+    /// The database's URL.
+    pub fn url(&self) -> String {
+        self.database.url()
     }
 
     pub fn engine(&self, holder: &str) -> Engine {
