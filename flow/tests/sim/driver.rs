@@ -30,10 +30,10 @@ const CALM_MAX: usize = 1_500;
 const FORWARD_MS: [u64; 3] = [2_000, 20_000, 3_600_000];
 /// So far they are set back.
 const BACK_MS: [u64; 2] = [3_000, 3_600_000];
-/// Nothing but the end of an invocation is due so late. Clocks only move there after so many looks, three seconds: until then somebody tells
+/// Nothing but the end of an invocation is due so late. Clocks only move there after so many looks, seven seconds: until then somebody tells
 /// of the end of the run that was invoked.
 const FAR: SignedDuration = SignedDuration::from_hours(24);
-const IDLE_LOOKS: usize = 50;
+const IDLE_LOOKS: usize = 120;
 /// No lease that is renewed ends later than this. One that does was given before the clocks were set back, to somebody who does not know.
 const LEASE_LONGEST: SignedDuration = SignedDuration::from_secs(12);
 /// Most runs at one time.
