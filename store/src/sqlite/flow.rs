@@ -148,8 +148,8 @@ impl SqliteStore {
     }
 }
 
-/// Runs that may be claimed: what is asked for of both kinds, in turn one whose time has come and one that is ready.
-fn due(connection: &Connection, request: &FlowClaim, limit: usize) -> rusqlite::Result<Vec<Due>> {
+/// The statements of a claim: runs whose time has come, and runs that are ready.
+fn due_sql() -> [String; 2] {
     const COLUMNS: &str = "SELECT run.id, run.function, run.token + 1, run.failures, run.crashes + (run.state = 'running'), \
         run.started_at IS NULL, run.created_at, event.key, event.id, event.name, event.data, event.ts, run.state, run.rank, \
         run.events_max > 1, run.gate_1, run.gate_2, run.holds, \
@@ -160,22 +160,25 @@ fn due(connection: &Connection, request: &FlowClaim, limit: usize) -> rusqlite::
     const MINE: &str = "+run.function IN (SELECT value FROM json_each(?2)) \
         AND (run.version IS NULL OR +run.function NOT IN (SELECT value ->> 0 FROM json_each(?4)) \
         OR (+run.function, run.version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?4)))";
+    [
+        format!(
+            "{COLUMNS} WHERE run.rank IS NULL AND run.due_at <= ?1 AND {MINE} ORDER BY run.due_at, run.id LIMIT ?5"
+        ),
+        format!(
+            "{COLUMNS} WHERE run.rank IS NOT NULL AND run.blocked_on IS NULL AND {MINE} ORDER BY run.rank, run.id LIMIT ?5"
+        ),
+    ]
+}
+
+/// Runs that may be claimed: what is asked for of both kinds, in turn one whose time has come and one that is ready.
+fn due(connection: &Connection, request: &FlowClaim, limit: usize) -> rusqlite::Result<Vec<Due>> {
     let names = Value::from(request.functions.as_slice()).to_string();
     let (newest, pinned) = (pairs(&request.newest), pairs(&request.pinned));
     let parameters = params![times::precise(request.now), names, newest, pinned, whole(limit)];
-    let timers = connection
-        .prepare_cached(&format!(
-            "{COLUMNS} WHERE run.rank IS NULL AND run.due_at <= ?1 AND {MINE} ORDER BY run.due_at, run.id LIMIT ?5"
-        ))?
-        .query_map(parameters, due_run)?
-        .collect::<rusqlite::Result<Vec<Due>>>()?;
-    let ready = connection
-        .prepare_cached(&format!(
-            "{COLUMNS} WHERE run.rank IS NOT NULL AND run.blocked_on IS NULL AND {MINE} ORDER BY run.rank, run.id LIMIT ?5"
-        ))?
-        .query_map(parameters, due_run)?
-        .collect::<rusqlite::Result<Vec<Due>>>()?;
-    let (mut timers, mut ready, mut due) = (timers.into_iter(), ready.into_iter(), Vec::new());
+    let [timers, ready] = due_sql().map(|sql| {
+        connection.prepare_cached(&sql)?.query_map(parameters, due_run)?.collect::<rusqlite::Result<Vec<Due>>>()
+    });
+    let (mut timers, mut ready, mut due) = (timers?.into_iter(), ready?.into_iter(), Vec::new());
     while due.len() < limit {
         let before = due.len();
         due.extend(timers.next().into_iter().chain(ready.next()));
@@ -452,4 +455,21 @@ fn run(row: &Row<'_>) -> rusqlite::Result<FlowRun> {
 fn blocked(row: &Row<'_>) -> rusqlite::Result<Option<Blocked>> {
     let Some(gate) = row.get(11)? else { return Ok(None) };
     Ok(Some(Blocked { gate, taken: row.get(12)?, places: row.get::<_, Option<u32>>(13)?.unwrap_or_default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_goes_by_the_indexes_of_what_is_due_and_ready() {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(include_str!("../../sql/sqlite/migrations/0003_flow.sql")).expect("tables");
+        for (sql, index) in due_sql().iter().zip(["billhook_flow_runs_due_idx", "billhook_flow_runs_ready_idx"]) {
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
+            let lines = plan.query_map(params!["", "[]", "[]", "[]", 1], |row| row.get(3)).expect("lines");
+            let lines = lines.collect::<rusqlite::Result<Vec<String>>>().expect("lines").join("\n");
+            assert!(lines.contains(&format!("run USING INDEX {index}")), "{lines}");
+        }
+    }
 }
