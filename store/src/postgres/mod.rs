@@ -2,7 +2,7 @@
 //!
 //! Nothing here depends on the state of a session beyond one transaction: no temporary tables, no advisory locks outside of
 //! migrations. So a pooler may stand between, and nodes share nothing but the database. The one exception are the hints of
-//! [`flow_hints`], which may be lost. Every wait has a deadline, and a connection whose state is unknown is closed, never reused.
+//! `flow_hints`, which may be lost. Every wait has a deadline, and a connection whose state is unknown is closed, never reused.
 
 mod catalogue;
 mod catalogue_plan;
