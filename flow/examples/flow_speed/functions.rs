@@ -31,6 +31,11 @@ impl App {
         self.lateness.lock().unwrap_or_else(PoisonError::into_inner).push(late_us);
     }
 
+    /// How many runs were measured.
+    pub fn measured(&self) -> usize {
+        self.lateness.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// How many milliseconds late the given share of the runs was at most; nothing when none was measured.
     pub fn late_ms(&self, share: f64) -> Option<f64> {
         let mut lateness = self.lateness.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -73,4 +78,9 @@ pub fn functions() -> Functions<App> {
     Functions::new()
         .add(function("stepping", stepping).on("app/bench"))
         .add(function("sleeping", sleeping).on("app/sleep"))
+}
+
+/// A function of which each tenant has so many runs at once.
+pub fn by_tenant() -> Functions<App> {
+    Functions::new().add(function("keyed", stepping).on("app/keyed").concurrency(50).by("event.data.tenant"))
 }

@@ -2,7 +2,8 @@
 //!
 //! `--what queue` has two figures a store: runs a second with so many steps each, from a full queue; and, at 100 events a second, the
 //! time from the commit of an event to the beginning of its first step. `--what nodes` compares three processes on one PostgreSQL with
-//! one. `--what sleepers` lets a million runs sleep, measures what that costs, and wakes some of them. Every commit is on disk before
+//! one. `--what sleepers` lets a million runs sleep, measures what that costs, and wakes some of them. `--what noisy` lets one customer
+//! flood a function and measures another one's starts. Every commit is on disk before
 //! it counts. One JSON line each.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to the person who called it")]
 
@@ -10,12 +11,13 @@ mod database;
 mod functions;
 mod node;
 mod nodes;
+mod noisy;
 mod queue;
 mod sleepers;
 
 use anyhow::{Context as _, Result, bail};
 
-const USAGE: &str = "flags: --what queue|nodes|sleepers|all --store postgres|sqlite|both --runs 20000 --steps 1,3 --seconds 10 \
+const USAGE: &str = "flags: --what queue|nodes|sleepers|noisy|all --store postgres|sqlite|both --runs 20000 --steps 1,3 --seconds 10 \
                      --sleepers 1000000";
 
 struct Settings {
@@ -44,7 +46,8 @@ impl Settings {
                 ("--what", "queue") => {}
                 ("--what", "nodes") => settings.what = vec!["nodes"],
                 ("--what", "sleepers") => settings.what = vec!["sleepers"],
-                ("--what", "all") => settings.what = vec!["queue", "nodes", "sleepers"],
+                ("--what", "noisy") => settings.what = vec!["noisy"],
+                ("--what", "all") => settings.what = vec!["queue", "nodes", "sleepers", "noisy"],
                 ("--store", "postgres") => settings.stores = vec!["postgres"],
                 ("--store", "sqlite") => settings.stores = vec!["sqlite"],
                 ("--store", "both") => {}
@@ -84,6 +87,7 @@ async fn measure(settings: &Settings, what: &str, steps: u32) -> Result<()> {
     for store in &settings.stores {
         let line = match what {
             "sleepers" => sleepers::measure(settings, store, steps).await?,
+            "noisy" => noisy::measure(settings, store, steps).await?,
             _ => queue::measure(settings, store, steps).await?,
         };
         println!("{line}");

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::shell;
 
 /// The flags, for the usage message; the example itself reads them.
-pub(super) const FLAGS: &str = "[--what queue|nodes|sleepers|all] [--store postgres|sqlite|both] [--runs 20000] \
+pub(super) const FLAGS: &str = "[--what queue|nodes|sleepers|noisy|all] [--store postgres|sqlite|both] [--runs 20000] \
                                 [--steps 1,3] [--seconds 10] [--sleepers 1000000]";
 
 /// Builds the release of the example and runs it with the arguments behind the command's name.
