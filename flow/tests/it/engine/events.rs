@@ -233,17 +233,21 @@ fn a_signal_of_a_run_is_sent_once_and_reaches_whoever_waits_or_has_begun() {
         for run in [&waiting, &asleep, &other] {
             house.until(run, RunState::Waiting).await;
         }
+        let mut approvers = Vec::new();
         for of in ["one", "two"] {
             let approve = told(&house, &format!("approve {of}"), "app/approve", json!({ "of": of }));
-            house.publish(approve).await.expect("a new run");
+            approvers.push(house.publish(approve).await.expect("a new run"));
         }
         engine.wake();
         assert_eq!(house.until(&waiting, RunState::Succeeded).await.result.as_deref(), Some("\"granted\""));
         house.seen("after", 2).await;
-        // The sender is replayed behind its signal.
+        for run in &approvers {
+            house.until(run, RunState::Waiting).await;
+        }
+        // The senders are replayed behind their signals.
         house.clock.advance(SignedDuration::from_hours(1));
         engine.wake();
-        house.seen("after", 3).await;
+        house.seen("after", 4).await;
         let looked = async || (house.store.flow_steps(&asleep).await.unwrap().len() >= 3).then_some(());
         wait::until_async("the second wait", PATIENCE, looked).await.unwrap();
         assert_eq!(house.run(&other).await.state, RunState::Waiting);

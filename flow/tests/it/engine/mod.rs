@@ -161,12 +161,12 @@ async fn failing_handler(_event: Event, ctx: Ctx<App>) -> Result<()> {
 
 /// Gives the word that its event names, then fails once.
 async fn approver(event: Event, ctx: Ctx<App>) -> Result<()> {
-    let world = &ctx.app().world;
-    ctx.send_signal("word", format!("approve \"{}\"", event.data["of"].as_str().unwrap_or_default()), &"granted")
-        .await?;
+    let (world, of) = (&ctx.app().world, event.data["of"].as_str().unwrap_or_default());
+    ctx.send_signal("word", format!("approve \"{of}\""), &"granted").await?;
     ctx.step("after", || async {
-        world.note("after");
-        if world.count("after") == 1 { Err(IoError::other("not yet")) } else { Ok(()) }
+        let after = format!("after {of}");
+        world.note(after.as_str());
+        if world.count(&after) == 1 { Err(IoError::other("not yet")) } else { Ok(()) }
     })
     .await
 }
