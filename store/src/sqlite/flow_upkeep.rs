@@ -25,7 +25,7 @@ impl SqliteStore {
                      expires_at = NULL, parked_at = NULL, ended_at = ?1, message = CASE WHEN started_at IS NULL \
                      THEN 'it did not begin in time' ELSE 'it did not end in time' END, rank = NULL, holds = 0, \
                      blocked_on = NULL, blocked_places = NULL, slot = NULL, pause = NULL WHERE id IN \
-                     (SELECT id FROM billhook_flow_runs WHERE expires_at <= ?1 ORDER BY id LIMIT ?2) \
+                     (SELECT id FROM billhook_flow_runs WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2) \
                      RETURNING id, gate_1, gate_2",
                 )?
                 .query_map(params![times::precise(now), whole(limit)], |row| Ok((row.get(0)?, gates_at(row, 1)?)))?
