@@ -10,17 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use billhook_core::Secret;
 use billhook_core::row::{Rank, Row, Version};
 use billhook_core::table::{OnDelete, Orphans, Table};
 use billhook_mirror::projection::{self, Context, ProjectedList};
-use billhook_store::{
-    CompleteList, Guard, Location, Options, PostgresLocation, Role, Store, StoreError, Transaction, Work,
-};
+use billhook_store::{CompleteList, Guard, Location, Options, Role, Store, StoreError, Transaction, Work};
 use billhook_stripe::catalogue;
 use billhook_testkit::events::Generator;
-use billhook_testkit::postgres::{Cluster, ClusterSettings, Durability};
-use billhook_testkit::{process, sql};
+use billhook_testkit::{DurableDatabase, process, sql};
 use serde_json::{Map, Value, json};
 
 const USAGE: &str = "flags: --store postgres|sqlite|both --object customers|invoices|both --count 100000 --page 100 \
@@ -28,11 +24,6 @@ const USAGE: &str = "flags: --store postgres|sqlite|both --object customers|invo
 
 /// When the reads are said to have happened, Unix seconds.
 const READ_AT: i64 = 1_790_000_000;
-/// How long one statement may take.
-const STATEMENT_TIMEOUT_MS: u64 = 20_000;
-/// The server's settings: as in the bench of ingest.
-const POSTGRES_SETTINGS: [(&str, &str); 4] =
-    [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("min_wal_size", "2GB"), ("checkpoint_timeout", "15min")];
 
 struct Settings {
     stores: Vec<&'static str>,
@@ -80,11 +71,9 @@ fn main() -> Result<()> {
     let settings = Settings::parse()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     for &store in &settings.stores {
-        let directory = tempfile::Builder::new().prefix("billhook-bench-").tempdir()?;
-        let cluster = if store == "postgres" { Some(start_postgres()?) } else { None };
-        let url = cluster.as_ref().map(Cluster::create_database).transpose()?;
-        let opened = runtime.block_on(open(url.as_deref(), directory.path()))?;
-        let server = url.as_deref().map(server_process).transpose()?;
+        let database = DurableDatabase::make(store)?;
+        let opened = runtime.block_on(open(database.url()))?;
+        let server = sql::is_postgres(database.url()).then(|| server_process(database.url())).transpose()?;
         for &object in &settings.objects {
             // Twice: into the empty table, and once more over the same rows, as a repeated backfill does.
             for (run, read_at) in [("new", READ_AT), ("again", READ_AT + 1)] {
@@ -98,22 +87,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn start_postgres() -> Result<Cluster> {
-    let extra = POSTGRES_SETTINGS.map(|(name, value)| (name, value.to_owned())).to_vec();
-    Cluster::start_with(ClusterSettings { durability: Durability::Full, extra })
-}
-
-async fn open(url: Option<&str>, directory: &Path) -> Result<Store> {
-    let location = match url {
-        Some(url) => Location::Postgres(PostgresLocation {
-            url: Secret::new(url),
-            tls_ca: None,
-            connections_max: 8,
-            mirror_schema: "stripe".to_owned(),
-            statement_timeout_ms: STATEMENT_TIMEOUT_MS,
-        }),
-        None => Location::Sqlite { path: directory.join("bench.db") },
-    };
+async fn open(url: &str) -> Result<Store> {
+    let location = Location::from_url(url);
     let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
     let store = Store::open(Options { location, tables, catalogue_revision, role: Role::Server }).await?;
     store.migrate().await?;

@@ -13,7 +13,7 @@ use billhook_core::{Secret, SystemClock};
 use billhook_mirror::equal::{CatchUp, Parts};
 use billhook_mirror::{Applier, ApplierOptions};
 use billhook_simulator::{Options as SimulatorOptions, Simulator};
-use billhook_store::{Location, Options, PostgresLocation, Role, Store};
+use billhook_store::{Location, Options, Role, Store};
 use billhook_stripe::api::{Api, ApiKey, ApiOptions, Rate};
 use billhook_stripe::catalogue;
 use billhook_testkit::{TestDatabase, process};
@@ -23,9 +23,6 @@ use jiff::{SignedDuration, Timestamp};
 const HISTORY_DAYS: i64 = 21;
 /// How often is looked whether everything is applied, in milliseconds.
 const LOOK_MS: u64 = 20;
-/// How long one statement may take, in milliseconds.
-const STATEMENT_TIMEOUT_MS: u64 = 20_000;
-
 fn main() -> Result<()> {
     let count = std::env::args().nth(1).map_or(Ok(100_000), |count| count.parse()).context("the number of events")?;
     let simulator = Simulator::start(SimulatorOptions::default())?;
@@ -36,7 +33,7 @@ fn main() -> Result<()> {
 }
 
 async fn measure(simulator: &Simulator, database: &TestDatabase, postgres: bool, count: usize) -> Result<()> {
-    let store = open(database, postgres).await?;
+    let store = open(database).await?;
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new()));
     let mut options = ApiOptions::new(simulator.base_url(), ApiKey::Fixed(Secret::new("sk_test_simulator")));
     options.requests_per_second = Rate::Unlimited;
@@ -79,19 +76,8 @@ async fn measure(simulator: &Simulator, database: &TestDatabase, postgres: bool,
     Ok(())
 }
 
-async fn open(database: &TestDatabase, postgres: bool) -> Result<Store> {
-    let location = if postgres {
-        Location::Postgres(PostgresLocation {
-            url: Secret::new(database.url()),
-            tls_ca: None,
-            connections_max: 8,
-            mirror_schema: "stripe".to_owned(),
-            statement_timeout_ms: STATEMENT_TIMEOUT_MS,
-        })
-    } else {
-        let url = database.url();
-        Location::Sqlite { path: url.strip_prefix("sqlite:").unwrap_or(&url).into() }
-    };
+async fn open(database: &TestDatabase) -> Result<Store> {
+    let location = Location::from_url(&database.url());
     let options = Options {
         location,
         tables: catalogue::tables(),

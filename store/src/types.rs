@@ -42,6 +42,23 @@ pub enum Location {
     Postgres(PostgresLocation),
 }
 
+impl Location {
+    /// What a URL names, for tests and measurements: `sqlite:PATH` is a file, anything else a PostgreSQL server with eight connections, the
+    /// usual schema, and 20 s for one statement.
+    pub fn from_url(url: &str) -> Self {
+        match url.strip_prefix("sqlite:") {
+            Some(path) => Self::Sqlite { path: path.into() },
+            None => Self::Postgres(PostgresLocation {
+                url: Secret::new(url),
+                tls_ca: None,
+                connections_max: 8,
+                mirror_schema: "stripe".to_owned(),
+                statement_timeout_ms: 20_000,
+            }),
+        }
+    }
+}
+
 /// A PostgreSQL server and how to speak with it.
 #[derive(Debug, Clone)]
 pub struct PostgresLocation {

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod database;
+mod durable;
 pub mod events;
 pub mod metrics;
 pub mod postgres;
@@ -23,6 +24,7 @@ mod watchdog;
 
 pub use client::{Client, Response};
 pub use database::TestDatabase;
+pub use durable::DurableDatabase;
 pub use events::Event;
 pub use server::{Server, ServerSettings};
 pub use sign::sign;

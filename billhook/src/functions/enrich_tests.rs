@@ -10,7 +10,7 @@ use billhook_simulator::business::call;
 use billhook_simulator::routes::Method;
 use billhook_simulator::versions::SHAPES;
 use billhook_simulator::{Account, ClockMode, Options, Permission, Simulator};
-use billhook_store::{Delivery, Location, PostgresLocation, Role};
+use billhook_store::{Delivery, Location, Role};
 use billhook_stripe::api::{ApiKey, ApiOptions, OnKeyRefused, Rate};
 use billhook_stripe::catalogue;
 use billhook_testkit::TestDatabase;
@@ -79,16 +79,7 @@ fn live(account: &mut Account) -> (String, String) {
 }
 
 pub async fn open(database: &TestDatabase) -> Store {
-    let location = match database {
-        TestDatabase::Sqlite(directory) => Location::Sqlite { path: directory.path().join("billhook.db") },
-        TestDatabase::Postgres { .. } => Location::Postgres(PostgresLocation {
-            url: Secret::new(database.url()),
-            tls_ca: None,
-            connections_max: 4,
-            mirror_schema: "stripe".to_owned(),
-            statement_timeout_ms: 10_000,
-        }),
-    };
+    let location = Location::from_url(&database.url());
     let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
     let options = billhook_store::Options { location, tables, catalogue_revision, role: Role::Server };
     let store = Store::open(options).await.unwrap();

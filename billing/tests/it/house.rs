@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use billhook_billing::{Billing, EXTENSION, OnMissing, Tables, Users, Workflow, functions};
 use billhook_core::run::RunState;
-use billhook_core::{Clock, ManualClock, Secret};
+use billhook_core::{Clock, ManualClock};
 use billhook_flow::engine::{Engine, EngineOptions, Publish, Source, publication};
 use billhook_flow::{Event, Functions, stripe_names};
-use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
+use billhook_store::{FlowRun, Location, Options, Role, Store};
 use billhook_stripe::catalogue;
 use billhook_testkit::{TestDatabase, sql, wait};
 use jiff::Timestamp;
@@ -31,16 +31,7 @@ pub struct House {
 impl House {
     async fn new(database: TestDatabase) -> Self {
         let url = database.url();
-        let location = match url.strip_prefix("sqlite:") {
-            Some(path) => Location::Sqlite { path: path.into() },
-            None => Location::Postgres(PostgresLocation {
-                url: Secret::new(url.clone()),
-                tls_ca: None,
-                connections_max: 8,
-                mirror_schema: "stripe".into(),
-                statement_timeout_ms: 10_000,
-            }),
-        };
+        let location = Location::from_url(&url);
         let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
         let store = Store::open(Options { location, tables, catalogue_revision, role: Role::Server }).await.unwrap();
         store.migrate().await.unwrap();

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use billhook_core::{Clock as _, SystemClock};
+use billhook_testkit::DurableDatabase;
 use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::Settings;
-use crate::database::{Database, open};
+use crate::database::open;
 use crate::node::Node;
 use crate::queue::fill;
 
@@ -32,11 +33,12 @@ pub async fn measure(settings: &Settings, steps: u32) -> Result<Vec<serde_json::
 }
 
 async fn measure_nodes(settings: &Settings, steps: u32, nodes: usize) -> Result<serde_json::Value> {
-    let database = Database::make("postgres")?;
-    let store = open(&database.url).await?;
+    let database = DurableDatabase::make("postgres")?;
+    let store = open(database.url()).await?;
     let due = SystemClock.now() + DUE_AFTER + DUE_AFTER_EACH * i32::try_from(settings.runs)?;
     let names: Vec<String> = (1..=nodes).map(|number| format!("node-{number}")).collect();
-    let running: Vec<Node> = names.iter().map(|name| Node::start(&database.url, name, steps)).collect::<Result<_>>()?;
+    let running: Vec<Node> =
+        names.iter().map(|name| Node::start(database.url(), name, steps)).collect::<Result<_>>()?;
     fill(&store, settings.runs, due).await?;
     let left = due.duration_since(SystemClock.now());
     ensure!(left.is_positive(), "the queue was filled too late; the machine is too busy to measure anything");

@@ -8,10 +8,11 @@ use billhook_core::{Clock, SystemClock};
 use billhook_flow::engine::{Engine, EngineOptions, Matcher, Publish, Source, publication};
 use billhook_flow::{Event, Functions};
 use billhook_store::Store;
+use billhook_testkit::DurableDatabase;
 use serde_json::{Value, json};
 
 use crate::Settings;
-use crate::database::{Database, open};
+use crate::database::open;
 use crate::functions::{App, by_tenant};
 
 /// Events of the one who is measured, and the time between two of them.
@@ -24,8 +25,8 @@ const FILL: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub async fn measure(settings: &Settings, store_name: &str, steps: u32) -> Result<Value> {
-    let database = Database::make(store_name)?;
-    let store = open(&database.url).await?;
+    let database = DurableDatabase::make(store_name)?;
+    let store = open(database.url()).await?;
     let alone = quiet(&store, "alone", 0, steps).await?;
     let beside = quiet(&store, "beside", settings.runs, steps).await?;
     store.close().await;

@@ -9,12 +9,12 @@ use billhook_core::{Clock, SystemClock};
 use billhook_flow::Event;
 use billhook_flow::engine::{Engine, EngineOptions, Matcher, Publish, Source, publication};
 use billhook_store::Store;
-use billhook_testkit::process;
+use billhook_testkit::{DurableDatabase, process};
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::Settings;
-use crate::database::{Database, open};
+use crate::database::open;
 use crate::functions::{App, functions};
 
 /// Events a second while the time to the first step is measured.
@@ -42,8 +42,8 @@ fn part(numbers: std::ops::Range<usize>, due: Timestamp) -> Publish {
 }
 
 pub async fn measure(settings: &Settings, store_name: &str, steps: u32) -> Result<serde_json::Value> {
-    let database = Database::make(store_name)?;
-    let store = open(&database.url).await?;
+    let database = DurableDatabase::make(store_name)?;
+    let store = open(database.url()).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = Arc::new(App::new(steps));
     let engine =

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use billhook_core::{Clock as _, SystemClock};
-use billhook_testkit::sql;
+use billhook_testkit::{DurableDatabase, sql};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::Settings;
-use crate::database::{Database, open};
+use crate::database::open;
 use crate::node::Node;
 
 /// How long the many sleep.
@@ -46,8 +46,8 @@ const CLAIM: &str = include_str!("../../../store/sql/postgres/flow_runs_claim.sq
 const PARAMETERS_MAX: usize = 40;
 
 pub async fn measure(settings: &Settings, store_name: &str, steps: u32) -> Result<Value> {
-    let (database, began) = (Database::make(store_name)?, Instant::now());
-    let url = &database.url;
+    let (database, began) = (DurableDatabase::make(store_name)?, Instant::now());
+    let url = database.url();
     open(url).await?.close().await;
     let night = SystemClock.now() + NIGHT;
     insert(url, "sleep", settings.sleepers, night, 1)?;

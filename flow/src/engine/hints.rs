@@ -36,8 +36,7 @@ impl Hints {
 mod tests {
     use std::time::Duration;
 
-    use billhook_core::Secret;
-    use billhook_store::{Location, Options, PostgresLocation, Role};
+    use billhook_store::{Location, Options, Role};
     use billhook_testkit::TestDatabase;
 
     use super::*;
@@ -46,13 +45,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     async fn opened(url: &str) -> Store {
-        let location = Location::Postgres(PostgresLocation {
-            url: Secret::new(url),
-            tls_ca: None,
-            connections_max: 2,
-            mirror_schema: "stripe".into(),
-            statement_timeout_ms: 10_000,
-        });
+        let location = Location::from_url(url);
         Store::open(Options { location, tables: &[], catalogue_revision: 1, role: Role::Tool }).await.unwrap()
     }
 

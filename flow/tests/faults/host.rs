@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use billhook_core::{Clock, Secret, SystemClock};
+use billhook_core::{Clock, SystemClock};
 use billhook_flow::engine::{Engine, EngineOptions, Matcher, Publish, Source, publication};
 use billhook_flow::{Event, Functions};
-use billhook_store::{Location, Options, PostgresLocation, Role, Store};
+use billhook_store::{Location, Options, Role, Store};
 use billhook_stripe::catalogue;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -62,16 +62,7 @@ fn number(variable: &str) -> Option<i64> {
 }
 
 pub async fn open(url: &str) -> Store {
-    let location = match url.strip_prefix("sqlite:") {
-        Some(path) => Location::Sqlite { path: path.into() },
-        None => Location::Postgres(PostgresLocation {
-            url: Secret::new(url.to_owned()),
-            tls_ca: None,
-            connections_max: 8,
-            mirror_schema: "stripe".into(),
-            statement_timeout_ms: 10_000,
-        }),
-    };
+    let location = Location::from_url(url);
     let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
     Store::open(Options { location, tables, catalogue_revision, role: Role::Server }).await.unwrap()
 }

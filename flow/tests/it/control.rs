@@ -2,25 +2,20 @@
 
 use std::io::Error as IoError;
 use std::sync::Arc;
-use std::time::Duration;
 
 use billhook_core::run::RunState;
-use billhook_core::{Clock, ManualClock, Secret};
+use billhook_core::{Clock, ManualClock};
 use billhook_flow::engine::{Engine, EngineOptions, Publish, Source, publication};
 use billhook_flow::{
     Ctx, Event, Functions, Result, SingletonMode, days, function, function_batch, minutes, seconds, why,
 };
-use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
-use billhook_stripe::catalogue;
+use billhook_store::{FlowRun, Store};
 use billhook_testkit::{TestDatabase, wait};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::World;
-
-/// Longest wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::database::{PATIENCE, clock, opened};
 
 #[derive(Clone)]
 struct App {
@@ -80,21 +75,7 @@ struct House {
 
 impl House {
     async fn new(database: TestDatabase) -> Self {
-        let url = database.url();
-        let location = match url.strip_prefix("sqlite:") {
-            Some(path) => Location::Sqlite { path: path.into() },
-            None => Location::Postgres(PostgresLocation {
-                url: Secret::new(url),
-                tls_ca: None,
-                connections_max: 8,
-                mirror_schema: "stripe".into(),
-                statement_timeout_ms: 10_000,
-            }),
-        };
-        let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
-        let store = Store::open(Options { location, tables, catalogue_revision, role: Role::Server }).await.unwrap();
-        store.migrate().await.unwrap();
-        let clock = Arc::new(ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap()));
+        let (store, clock) = (opened(&database.url()).await, clock());
         let app = App { world: World::default(), gate: Arc::new(Semaphore::new(0)) };
         Self { store, clock, functions: functions(), app, _database: database }
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use billhook_core::ManualClock;
 use billhook_core::run::RunState;
-use billhook_core::{ManualClock, Secret};
-use billhook_store::{FlowRun, Location, Options, PostgresLocation, Role, Store};
+use billhook_store::{FlowRun, Location, Options, Role, Store};
 use billhook_stripe::catalogue;
 use billhook_testkit::wait;
 use jiff::Timestamp;
@@ -15,16 +15,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The database behind a URL, with its tables.
 pub async fn opened(url: &str) -> Store {
-    let location = match url.strip_prefix("sqlite:") {
-        Some(path) => Location::Sqlite { path: path.into() },
-        None => Location::Postgres(PostgresLocation {
-            url: Secret::new(url),
-            tls_ca: None,
-            connections_max: 8,
-            mirror_schema: "stripe".into(),
-            statement_timeout_ms: 10_000,
-        }),
-    };
+    let location = Location::from_url(url);
     let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
     let store = Store::open(Options { location, tables, catalogue_revision, role: Role::Server }).await.unwrap();
     store.migrate().await.unwrap();

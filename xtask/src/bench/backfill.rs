@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use billhook_simulator::{Options, RateLimits, Simulator};
-use billhook_testkit::{ServerSettings, process, sql, wait};
+use billhook_testkit::{DurableDatabase, ServerSettings, process, sql, wait};
 
-use super::database::{self, Database};
+use super::database;
 use super::disk;
 use super::report::Line;
 use crate::shell::{self, Flags};
@@ -94,7 +94,12 @@ fn simulator(object: &str, count: u64) -> Result<Simulator> {
     Ok(simulator)
 }
 
-fn program(binary: &Path, database: &Database, simulator: &Simulator, per_second: u32) -> Result<ServerSettings> {
+fn program(
+    binary: &Path,
+    database: &DurableDatabase,
+    simulator: &Simulator,
+    per_second: u32,
+) -> Result<ServerSettings> {
     Ok(ServerSettings::new(binary, database.url())?
         .set("STRIPE_SECRET_KEY", KEY)
         .set("STRIPE_API_BASE", &simulator.base_url())
@@ -143,7 +148,7 @@ fn end(child: &mut Child) -> String {
 }
 
 fn unlimited(store: &'static str, object: &str, count: u64, binary: &Path, syncs: f64) -> Result<()> {
-    let (database, simulator) = (Database::make(store)?, simulator(object, count)?);
+    let (database, simulator) = (DurableDatabase::make(store)?, simulator(object, count)?);
     let program = program(binary, &database, &simulator, 100_000)?;
     watched(&program, &["migrate"])?;
     let used = watched(&program, &["backfill", object, "--json"])?;
@@ -171,7 +176,7 @@ fn unlimited(store: &'static str, object: &str, count: u64, binary: &Path, syncs
 /// With Stripe's limits, and a configured rate above them: the client has to find the limit.
 fn limited(store: &'static str, count: u64, binary: &Path, syncs: f64) -> Result<()> {
     const CONFIGURED: u32 = 50;
-    let (database, simulator) = (Database::make(store)?, simulator("customer", count)?);
+    let (database, simulator) = (DurableDatabase::make(store)?, simulator("customer", count)?);
     let program = program(binary, &database, &simulator, CONFIGURED)?;
     watched(&program, &["migrate"])?;
     simulator.set_limits(Some(STRIPE_LIMITS));
@@ -192,7 +197,7 @@ fn limited(store: &'static str, count: u64, binary: &Path, syncs: f64) -> Result
 }
 
 fn catch_up(store: &'static str, count: u64, binary: &Path, syncs: f64) -> Result<()> {
-    let (database, simulator) = (Database::make(store)?, simulator("missed events", count)?);
+    let (database, simulator) = (DurableDatabase::make(store)?, simulator("missed events", count)?);
     let program = program(binary, &database, &simulator, 100_000)?;
     watched(&program, &["migrate"])?;
     let settings = sql::own_table(database.url(), "settings");

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use billhook_testkit::{Server, ServerSettings, random, wait};
+use billhook_testkit::{DurableDatabase, Server, ServerSettings, random, wait};
 
-use super::database::{self, Database};
+use super::database;
 use super::load::{self, Load, Pace};
 use super::report::{Line, Window};
 use super::{disk, signed};
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     let syncs = disk::syncs_per_second(directory.path())?;
     settings.progress(&format!("the disk does {syncs:.0} syncs of 4 KiB a second"));
     for &store in &settings.stores {
-        let database = Database::make(store)?;
+        let database = DurableDatabase::make(store)?;
         let program = ServerSettings::new(&binary, database.url())?;
         run_store(&settings, store, &program, syncs).with_context(|| format!("bench on {store}"))?;
     }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use billhook_core::run::RunState;
 use billhook_core::step::StepKey;
 use billhook_core::ulid::ulid;
-use billhook_core::{Clock as _, Secret, SystemClock};
+use billhook_core::{Clock as _, SystemClock};
 use billhook_flow::engine::{Matcher, Publish};
 use billhook_store::{
-    ClaimedRun, Control, FlowClaim, FlowEvent, Keep, Location, NewFlowRun, Options, PostgresLocation, Publication,
-    Role, RunCommit, RunNext, StepRecord, Store, Suspects,
+    ClaimedRun, Control, FlowClaim, FlowEvent, Keep, Location, NewFlowRun, Options, Publication, Role, RunCommit,
+    RunNext, StepRecord, Store, Suspects,
 };
 use billhook_stripe::catalogue;
 use billhook_testkit::{Server, ServerSettings, TestDatabase};
@@ -62,17 +62,7 @@ impl House {
 
     /// Does something with the database, beside the running server.
     fn with<T>(&self, work: impl AsyncFnOnce(&Store) -> T) -> T {
-        let url = self.database.url();
-        let location = match url.strip_prefix("sqlite:") {
-            Some(path) => Location::Sqlite { path: path.into() },
-            None => Location::Postgres(PostgresLocation {
-                url: Secret::new(url),
-                tls_ca: None,
-                connections_max: 2,
-                mirror_schema: "stripe".into(),
-                statement_timeout_ms: 10_000,
-            }),
-        };
+        let location = Location::from_url(&self.database.url());
         let (tables, catalogue_revision) = (catalogue::tables(), catalogue::revision());
         self.runtime.block_on(async {
             let options = Options { location, tables, catalogue_revision, role: Role::Tool };

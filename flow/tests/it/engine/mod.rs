@@ -250,6 +250,19 @@ impl House {
         Engine::start(EngineOptions::new(holder), functions, app, self.store.clone(), clock)
     }
 
+    /// A run that was set aside after five engines had died with it, and the engine that did so.
+    pub async fn set_aside(&self) -> (FlowRun, Engine) {
+        let run = self.send("evt_1", "app/blocked").await.expect("a new run");
+        for death in 1..=5 {
+            let dying = self.engine("dying");
+            self.seen("second", death).await;
+            dying.abandon();
+            self.clock.advance(SignedDuration::from_secs(10));
+        }
+        let heir = self.engine("heir");
+        (self.until(&run, RunState::Parked).await, heir)
+    }
+
     /// Routes an event; returns the id of the run it starts, if that is new.
     pub async fn send(&self, id: &str, name: &str) -> Option<String> {
         let now = self.clock.now();

@@ -144,15 +144,7 @@ fn many_runs_end_once_each_over_several_engines() {
 #[test]
 fn a_run_that_kills_its_workers_is_set_aside() {
     on_both("a_run_that_kills_its_workers_is_set_aside", async |house| {
-        let run = house.send("evt_1", "app/blocked").await.expect("a new run");
-        for death in 1..=5 {
-            let dying = house.engine("dying");
-            house.seen("second", death).await;
-            dying.abandon();
-            house.clock.advance(SignedDuration::from_secs(10));
-        }
-        let engine = house.engine("heir");
-        let parked = house.until(&run, RunState::Parked).await;
+        let (parked, engine) = house.set_aside().await;
         assert!(parked.message.as_deref().is_some_and(|why| why.starts_with("5 workers died")), "{parked:?}");
         assert_eq!(house.app.world.count("second"), 5);
         engine.stop().await;

@@ -65,22 +65,14 @@ fn runs_expire_when_their_time_is_over() {
 #[test]
 fn what_is_parked_for_long_fails_and_what_is_old_goes() {
     on_both("what_is_parked_for_long_fails_and_what_is_old_goes", async |house| {
-        let run = house.send("evt_1", "app/blocked").await.expect("a new run");
-        for death in 1..=5 {
-            let dying = house.engine("dying");
-            house.seen("second", death).await;
-            dying.abandon();
-            house.clock.advance(SignedDuration::from_secs(10));
-        }
-        let engine = house.engine("heir");
-        house.until(&run, RunState::Parked).await;
+        let (parked, engine) = house.set_aside().await;
         house.clock.advance(days(30));
-        let failed = house.until(&run, RunState::Failed).await;
+        let failed = house.until(&parked.id, RunState::Failed).await;
         assert!(failed.message.as_deref().is_some_and(|why| why.starts_with("parked: 5 workers")), "{failed:?}");
         engine.stop().await;
         house.clock.advance(days(90) + SignedDuration::from_secs(1));
         let engine = house.engine("later");
-        let gone = async || house.store.flow_run(&run).await.unwrap().is_none().then_some(());
+        let gone = async || house.store.flow_run(&parked.id).await.unwrap().is_none().then_some(());
         wait::until_async("the old run to go", PATIENCE, gone).await.unwrap();
         engine.stop().await;
     });

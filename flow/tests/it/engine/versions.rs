@@ -85,6 +85,25 @@ impl House {
         self.engine_of("next", functions)
     }
 
+    /// A run that these functions began and that rests, and an engine with others, three days later.
+    async fn woken_by(&self, before: Functions<App>, after: Functions<App>) -> (String, Engine) {
+        let engine = self.engine_of("one", before.clone());
+        let run = self.resting(&before).await;
+        let engine = self.deployed(engine, after).await;
+        self.clock.advance(days(3));
+        (run, engine)
+    }
+
+    /// Sends another event; returns the run that it starts.
+    async fn started_by(&self, functions: &Functions<App>) -> String {
+        self.publish_to(functions, Event::new("evt_2", "app/deploy", json!({}), self.clock())).await.unwrap()
+    }
+
+    /// Lets a parked run go on.
+    async fn retried(&self, run: &str) {
+        assert_eq!(self.store.retry_flow_run(run, self.clock()).await.unwrap(), Verdict::Done);
+    }
+
     async fn message(&self, run: &str) -> String {
         self.run(run).await.message.unwrap_or_default()
     }
@@ -93,11 +112,8 @@ impl House {
 #[test]
 fn memos_are_matched_by_the_ids_of_steps_and_what_is_left_over_is_shown() {
     on_both("versions_latest", async |house: House| {
-        let before = only(function("f", first).version("1"));
-        let engine = house.engine_of("one", before.clone());
-        let run = house.resting(&before).await;
-        let engine = house.deployed(engine, only(function("f", second).version("2"))).await;
-        house.clock.advance(days(3));
+        let (run, engine) =
+            house.woken_by(only(function("f", first).version("1")), only(function("f", second).version("2"))).await;
         let ended = house.until(&run, RunState::Succeeded).await;
         assert_eq!(ended.result.as_deref(), Some("\"second\""));
         let seen = house.app.world.seen();
@@ -114,15 +130,12 @@ fn memos_are_matched_by_the_ids_of_steps_and_what_is_left_over_is_shown() {
 #[test]
 fn a_run_whose_sleep_is_gone_is_parked_and_goes_on_when_a_person_says_so() {
     on_both("versions_sleep", async |house: House| {
-        let before = only(function("f", first).version("1"));
-        let engine = house.engine_of("one", before.clone());
-        let run = house.resting(&before).await;
-        let engine = house.deployed(engine, only(function("f", third).version("3"))).await;
-        house.clock.advance(days(3));
+        let (run, engine) =
+            house.woken_by(only(function("f", first).version("1")), only(function("f", third).version("3"))).await;
         house.until(&run, RunState::Parked).await;
         let message = house.message(&run).await;
         assert!(message.starts_with("needs migration") && message.contains("pause"), "{message}");
-        assert_eq!(house.store.retry_flow_run(&run, house.clock()).await.unwrap(), Verdict::Done);
+        house.retried(&run).await;
         house.until(&run, RunState::Succeeded).await;
         engine.abandon();
     });
@@ -131,14 +144,11 @@ fn a_run_whose_sleep_is_gone_is_parked_and_goes_on_when_a_person_says_so() {
 #[test]
 fn a_parked_run_goes_on_in_its_sleep_when_code_comes_that_has_it() {
     on_both("versions_back", async |house: House| {
-        let before = only(function("f", first).version("1"));
-        let engine = house.engine_of("one", before.clone());
-        let run = house.resting(&before).await;
-        let engine = house.deployed(engine, only(function("f", third).version("3"))).await;
-        house.clock.advance(days(3));
+        let (run, engine) =
+            house.woken_by(only(function("f", first).version("1")), only(function("f", third).version("3"))).await;
         house.until(&run, RunState::Parked).await;
         let engine = house.deployed(engine, only(function("f", second).version("4"))).await;
-        assert_eq!(house.store.retry_flow_run(&run, house.clock()).await.unwrap(), Verdict::Done);
+        house.retried(&run).await;
         house.until(&run, RunState::Succeeded).await;
         assert_eq!(house.app.world.count("after"), 1);
         engine.abandon();
@@ -176,11 +186,8 @@ fn a_run_whose_wait_is_gone_is_parked_before_it_waits_for_something_else() {
 #[test]
 fn without_another_version_nothing_is_asked() {
     on_both("versions_none", async |house: House| {
-        let before = only(function("f", first).version("1"));
-        let engine = house.engine_of("one", before.clone());
-        let run = house.resting(&before).await;
-        let engine = house.deployed(engine, only(function("f", third).version("1"))).await;
-        house.clock.advance(days(3));
+        let (run, engine) =
+            house.woken_by(only(function("f", first).version("1")), only(function("f", third).version("1"))).await;
         house.until(&run, RunState::Succeeded).await;
         engine.abandon();
     });
@@ -192,13 +199,9 @@ fn a_pinned_run_is_executed_by_the_version_with_which_it_began() {
         let one = pinned(function("f", first), "1");
         let both = Functions::new().add(one.clone()).add(pinned(function("f", third), "2"));
         assert!(both.check().is_ok());
-        let before = Functions::new().add(one);
-        let engine = house.engine_of("one", before.clone());
-        let run = house.resting(&before).await;
-        let engine = house.deployed(engine, both.clone()).await;
-        house.clock.advance(days(3));
+        let (run, engine) = house.woken_by(Functions::new().add(one), both.clone()).await;
         assert_eq!(house.until(&run, RunState::Succeeded).await.result.as_deref(), Some("\"first\""));
-        let new = house.publish_to(&both, Event::new("evt_2", "app/deploy", json!({}), house.clock())).await.unwrap();
+        let new = house.started_by(&both).await;
         assert_eq!(house.until(&new, RunState::Succeeded).await.result.as_deref(), Some("\"third\""));
         engine.abandon();
     });
@@ -209,13 +212,9 @@ fn a_pinned_run_whose_version_nobody_has_waits_and_is_parked() {
     on_both("versions_missing", async |house: House| {
         let one = pinned(function("f", first), "1");
         let two = Functions::new().add(pinned(function("f", third), "2"));
-        let before = Functions::new().add(one.clone());
-        let engine = house.engine_of("one", before.clone());
-        let run = house.resting(&before).await;
-        let engine = house.deployed(engine, two.clone()).await;
-        house.clock.advance(days(3));
+        let (run, engine) = house.woken_by(Functions::new().add(one.clone()), two.clone()).await;
         // Whoever is due later and can be executed is, so the other one was looked at.
-        let new = house.publish_to(&two, Event::new("evt_2", "app/deploy", json!({}), house.clock())).await.unwrap();
+        let new = house.started_by(&two).await;
         house.until(&new, RunState::Succeeded).await;
         assert_eq!(house.run(&run).await.state, RunState::Waiting);
         house.clock.advance(minutes(15) + SignedDuration::from_secs(1));
@@ -224,7 +223,7 @@ fn a_pinned_run_whose_version_nobody_has_waits_and_is_parked() {
         assert!(message.starts_with("needs version \"1\""), "{message}");
         let both = Functions::new().add(one).and(two);
         let engine = house.deployed(engine, both).await;
-        assert_eq!(house.store.retry_flow_run(&run, house.clock()).await.unwrap(), Verdict::Done);
+        house.retried(&run).await;
         assert_eq!(house.until(&run, RunState::Succeeded).await.result.as_deref(), Some("\"first\""));
         engine.abandon();
     });
