@@ -28,6 +28,9 @@ impl StepKey {
         if self.id.trim().is_empty() {
             return Some("the id of a step is empty");
         }
+        if self.id.starts_with(' ') {
+            return Some("the id of a step begins with a space, as only those of Billhook's own records do");
+        }
         if self.id.chars().count() > STEP_ID_CHARACTERS_MAX {
             return Some("the id of a step is longer than 200 characters");
         }
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn ids_that_cannot_be_shown_or_stored_are_named() {
         assert_eq!(StepKey::new("send the receipt", 1).defect(), None);
-        for id in ["", "  ", "a\nb", &"x".repeat(201)] {
+        for id in ["", "  ", " event", "a\nb", &"x".repeat(201)] {
             assert!(StepKey::new(id, 1).defect().is_some(), "{id:?}");
         }
     }

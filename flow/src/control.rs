@@ -8,13 +8,10 @@ use ring::digest::{SHA256, digest};
 
 use crate::expression::{Expression, Scope};
 use crate::function::Function;
-use crate::lanes::Lanes;
+use crate::lanes::{self, Lanes};
 
 /// The longest period of a limit: its state has to be kept as long.
 const PERIOD_LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
-
-/// The most that a priority moves a run, in seconds: twelve hours.
-const PRIORITY_MAX: f64 = 43_200.0;
 
 /// Most events of a batch: all of them are in memory at once.
 const BATCH_MAX: u32 = 1_000;
@@ -267,7 +264,7 @@ impl Controls {
                 gates.push(Gate { name: one.name(function, number), value, places: one.places });
             }
         }
-        let priority_ms = self.priority_ms(scope);
+        let priority_ms = self.priority.as_ref().map_or(0, |priority| lanes::milliseconds(priority, scope));
         let rank = lanes.rank(&lane(function, &gates, priority_ms), priority_ms, scope.now);
         gates.sort_by_key(Gate::order);
         gates.dedup_by_key(|gate| gate.key());
@@ -294,11 +291,9 @@ impl Controls {
         key(by.as_ref(), scope).map(|key| Gather { key, kind })
     }
 
-    fn priority_ms(&self, scope: &Scope<'_>) -> i64 {
-        let value = self.priority.as_ref().and_then(|priority| priority.evaluate(scope).ok());
-        let seconds = value.and_then(|value| value.as_f64()).unwrap_or_default();
-        // Within a range that every integer holds.
-        (seconds.clamp(-PRIORITY_MAX, PRIORITY_MAX) * 1_000.0) as i64
+    /// What makes its runs begin before or after their turn.
+    pub(crate) fn priority(&self) -> Option<&Expression> {
+        self.priority.as_ref()
     }
 }
 

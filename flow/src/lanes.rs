@@ -7,10 +7,17 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use billhook_store::ClaimedRun;
 use jiff::Timestamp;
+
+use crate::engine::shown;
+use crate::expression::{Expression, Scope};
 
 /// How far a run moves its lane, in milliseconds of the ranks' clock. It is also what a second of priority is measured by.
 const TURN_MS: i64 = 1_000;
+
+/// The most that a priority moves a run, in seconds: twelve hours.
+const PRIORITY_MAX: f64 = 43_200.0;
 
 /// Most lanes that are remembered. More share no turns among their own until the clock has passed some.
 const LANES_MAX: usize = 10_000;
@@ -45,11 +52,32 @@ impl Lanes {
         turn.saturating_sub(priority_ms)
     }
 
-    /// A run of this rank was claimed.
-    pub(crate) fn claimed(&self, rank: i64) {
+    /// A run of this rank, which lies so much before its turn, was claimed. The clock goes by turns, or whoever is late on purpose would move
+    /// it ahead of everybody, and whoever is urgent would fall behind by what made him so.
+    pub(crate) fn claimed(&self, rank: i64, priority_ms: i64) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.clock = state.clock.max(rank);
+        state.clock = state.clock.max(rank.saturating_add(priority_ms));
     }
+}
+
+/// What makes runs of some functions begin before or after their turn.
+#[derive(Debug, Default)]
+pub(crate) struct Priorities(pub(crate) HashMap<String, Expression>);
+
+impl Priorities {
+    /// How much before its turn a run stands, in milliseconds.
+    pub(crate) fn milliseconds(&self, run: &ClaimedRun) -> i64 {
+        let Some(priority) = self.0.get(&run.function) else { return 0 };
+        let event = shown(&run.event);
+        milliseconds(priority, &Scope { event: &event, other: None, now: run.created_at })
+    }
+}
+
+/// What a priority says of a run, in milliseconds. One that cannot be evaluated says nothing.
+pub(crate) fn milliseconds(priority: &Expression, scope: &Scope<'_>) -> i64 {
+    let seconds = priority.evaluate(scope).ok().and_then(|value| value.as_f64()).unwrap_or_default();
+    // Within a range that every integer holds.
+    (seconds.clamp(-PRIORITY_MAX, PRIORITY_MAX) * 1_000.0) as i64
 }
 
 impl State {
@@ -86,7 +114,7 @@ mod tests {
         let lanes = Lanes::default();
         for _ in 0..10_000 {
             let rank = lanes.rank("a", 0, at(100));
-            lanes.claimed(rank);
+            lanes.claimed(rank, 0);
         }
         let (busy, flood) = (lanes.rank("a", 0, at(101)), [(); 10].map(|()| lanes.rank("b", 0, at(101))));
         assert!(flood[2] > busy, "{busy} {flood:?}");
@@ -98,6 +126,19 @@ mod tests {
         let usual = lanes.rank("a", 0, at(100));
         assert!(lanes.rank("b", 60_000, at(159)) < usual);
         assert!(lanes.rank("c", 60_000, at(161)) > usual);
+    }
+
+    #[test]
+    fn who_is_urgent_stays_so_and_who_can_wait_keeps_nobody_waiting() {
+        let lanes = Lanes::default();
+        for _ in 0..1_000 {
+            let urgent = lanes.rank("urgent", 60_000, at(100));
+            lanes.claimed(urgent, 60_000);
+        }
+        assert!(lanes.rank("urgent", 60_000, at(100)) < lanes.rank("usual", 0, at(100)));
+        let late = lanes.rank("late", -43_200_000, at(100));
+        lanes.claimed(late, -43_200_000);
+        assert!(lanes.rank("another", 0, at(100)) < late, "nobody else is twelve hours late now");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use billhook_store::FlowVersion;
 
 use crate::control;
 use crate::function::Function;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Priorities};
 use crate::names::Aliases;
 
 /// The functions of an application. Cheap to clone.
@@ -161,6 +161,12 @@ impl<App> Functions<App> {
         places.sort_unstable();
         places.dedup_by(|one, other| one.0 == other.0);
         places
+    }
+
+    /// What makes runs of some of them begin before or after their turn.
+    pub(crate) fn priorities(&self) -> Priorities {
+        let of = |function: &Function<App>| Some((function.id().to_owned(), function.controls.priority()?.clone()));
+        Priorities(self.newest().filter_map(of).collect())
     }
 
     /// The order in which runs begin.

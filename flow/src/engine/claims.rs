@@ -14,7 +14,7 @@ use super::held::Held;
 use super::hints::Hints;
 use super::route::Matcher;
 use super::worker::{CRASHES_IN_COMPANY, SUSPECTS_MAX, Workers};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Priorities};
 
 /// Runs claimed in one statement: enough to share its commit, few enough to leave some to other nodes.
 const CLAIM_MAX: usize = 256;
@@ -29,11 +29,11 @@ const PAUSES_READ: Duration = Duration::from_millis(500);
 const BEATS: i32 = 3;
 
 /// Seconds between two looks at gates. Whoever leaves one opens it in the same commit; this is for what nobody left.
-const SWEEP_SECONDS: i64 = 5;
+const SWEEP_SECONDS: u64 = 5;
 
 /// When gates are looked at next, and behind which one.
 struct Sweep {
-    at: Timestamp,
+    at: Instant,
     after: String,
 }
 
@@ -49,6 +49,7 @@ pub(super) struct Claims {
     /// Gates of the functions, with their places.
     pub(super) places: Vec<(String, u32)>,
     pub(super) lanes: Arc<Lanes>,
+    pub(super) priorities: Priorities,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) workers: Workers,
@@ -77,7 +78,7 @@ impl Claims {
 
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut renewed_at = self.clock.now();
-        let mut sweep = Sweep { at: self.clock.now(), after: String::new() };
+        let mut sweep = Sweep { at: Instant::now(), after: String::new() };
         loop {
             // One look at the clock for both: after a jump in between this process would claim what it holds itself.
             let now = self.clock.now();
@@ -94,7 +95,7 @@ impl Claims {
                 continue;
             }
             self.refresh().await;
-            if !self.places.is_empty() && now >= sweep.at {
+            if !self.places.is_empty() && Instant::now() >= sweep.at {
                 self.sweep(&mut sweep).await;
             }
             let pause = match self.claim(now).await {
@@ -149,7 +150,7 @@ impl Claims {
             failpoint::hit("after_claim");
         }
         for run in runs {
-            run.rank.into_iter().for_each(|rank| self.lanes.claimed(rank));
+            run.rank.into_iter().for_each(|rank| self.lanes.claimed(rank, self.priorities.milliseconds(&run)));
             if run.crashes >= CRASHES_IN_COMPANY {
                 self.held.add_suspect(run.id.clone(), run.token, run.crashes > CRASHES_IN_COMPANY);
             } else {
@@ -193,8 +194,8 @@ impl Claims {
             Ok(last) => sweep.after = last.unwrap_or_default(),
             Err(error) => tracing::warn!(%error, "gates could not be looked at; trying again"),
         }
-        let pause = SignedDuration::from_secs(SWEEP_SECONDS);
-        sweep.at = self.clock.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
+        // Not by the functions' clock, which may stand still or go back.
+        sweep.at = Instant::now() + Duration::from_secs(SWEEP_SECONDS);
     }
 
     async fn renew(&self, now: Timestamp) {

@@ -52,6 +52,7 @@ pub use enrich::{Enrich, EnrichError, Enriching};
 pub use lookback::ReadDelivery;
 pub use migration::ORPHANS;
 pub use pace::{Settle, Settling};
+pub(crate) use route::shown;
 pub use route::{Matcher, Publish, Source, handed_in, publication, signal};
 pub use worker::is_function_thread;
 
@@ -156,6 +157,7 @@ impl Engine {
         let (names, places, lanes) = (functions.ids(), functions.places(), Arc::clone(functions.lanes()));
         let functions = Arc::new(functions);
         let (newest, pinned) = (functions.newest_versions(), functions.pinned_versions());
+        let priorities = functions.priorities();
         let bench = Bench {
             functions: Arc::clone(&functions),
             ids: names.clone().into(),
@@ -183,6 +185,7 @@ impl Engine {
             paused_read: None,
             places,
             lanes,
+            priorities,
             store: store.clone(),
             clock: Arc::clone(&clock),
             held: Arc::clone(&held),

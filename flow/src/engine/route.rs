@@ -49,7 +49,7 @@ pub(crate) fn stored(event: &Event, source: Source) -> FlowEvent {
 }
 
 /// An event as expressions see it; data that cannot be read is null.
-pub(super) fn shown(event: &FlowEvent) -> Value {
+pub(crate) fn shown(event: &FlowEvent) -> Value {
     let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
     json!({ "id": event.id, "name": event.name, "data": data, "ts": event.ts.as_millisecond() })
 }
