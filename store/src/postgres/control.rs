@@ -76,7 +76,7 @@ pub(super) async fn claim(
     let (candidates, later) = not_put_off(candidates, suspects, claim.now);
     put_off(transaction, &later).await?;
     if candidates.is_empty() {
-        return Ok((Vec::new(), rows.len() == limit_runs && limit_runs > 0));
+        return Ok((Vec::new(), rows.len() == limit_runs));
     }
     let gates: BTreeMap<&str, ()> =
         candidates.iter().flat_map(|one| &one.gates).map(|gate| (gate.as_str(), ())).collect();

@@ -16,7 +16,7 @@ use super::{Parameters, PostgresStore, column, limit, publish, statements};
 use crate::flow::{CLAIM_ROUNDS, CommitPassed, LOOKBACK_MAX, SEQUENCE_SLACK, event_names};
 use crate::{
     Blocked, ClaimedRun, FlowClaim, FlowEvent, FlowRun, FlowVersion, Lookback, Pause, Publication, RunCommit, RunNext,
-    Seen, StepRecord, StoreError, WaitMatcher,
+    Seen, StepRecord, StoreError, Suspects, WaitMatcher,
 };
 
 impl PostgresStore {
@@ -26,37 +26,49 @@ impl PostgresStore {
     /// When the database is away or too slow.
     pub async fn claim_flow_runs(&self, claim: FlowClaim) -> Result<Vec<ClaimedRun>, StoreError> {
         let rows = self.claim_rows(&claim).await?;
-        let FlowClaim { now, over, .. } = claim;
         let mut runs = rows.iter().map(claimed).collect::<Result<Vec<ClaimedRun>, StoreError>>()?;
+        match self.complete(&claim, &rows, &mut runs).await {
+            Ok(()) => Ok(runs),
+            Err(error) => {
+                // They are claimed, and whoever asked will not hear of it: left alone, each would count a death when its lease ends.
+                let runs: Vec<(String, i64)> = runs.into_iter().map(|run| (run.id, run.token)).collect();
+                if let Err(failed) = self.release_flow_runs(&runs, claim.now).await {
+                    tracing::debug!(error = %failed, "claimed runs could not be given back; their leases end");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads what belongs to runs that are claimed, and ends their waits whose time is over.
+    async fn complete(&self, claim: &FlowClaim, rows: &[Row], runs: &mut [ClaimedRun]) -> Result<(), StoreError> {
         let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
         if ids.is_empty() {
-            return Ok(runs);
+            return Ok(());
         }
-        let mut batches = HashMap::new();
-        let has_waited = |row: &Row| column::<bool>(row, 12);
-        if rows.iter().map(has_waited).collect::<Result<Vec<bool>, StoreError>>()?.contains(&true) {
-            let parameters: Parameters<'_> = &[&ids, &now, &over];
+        let some =
+            |at: usize| rows.iter().map(|row| column::<bool>(row, at)).collect::<Result<Vec<bool>, StoreError>>();
+        if some(12)?.contains(&true) {
+            let parameters: Parameters<'_> = &[&ids, &claim.now, &claim.over];
             self.execute(Patience::Answer, "ending waits", statements::FLOW_WAITS_OVER, parameters).await?;
         }
-        let is_batch = |row: &Row| column::<bool>(row, 14);
-        if rows.iter().map(is_batch).collect::<Result<Vec<bool>, StoreError>>()?.contains(&true) {
-            let mut events: HashMap<String, Vec<FlowEvent>> = HashMap::new();
+        let mut batches: HashMap<String, Vec<FlowEvent>> = HashMap::new();
+        if some(14)?.contains(&true) {
             let operation = "reading batches";
             for row in self.query(Patience::Answer, operation, statements::FLOW_RUN_EVENTS_READ, &[&ids]).await? {
-                events.entry(column(&row, 0)?).or_default().push(event_at(&row, 1)?);
+                batches.entry(column(&row, 0)?).or_default().push(event_at(&row, 1)?);
             }
-            batches = events;
         }
         // Nobody else changes what is recorded of runs that are held; what comes for them is read at the next claim.
         let mut memos: HashMap<String, Vec<(StepKey, String)>> = HashMap::new();
         for row in self.query(Patience::Answer, "reading steps", statements::FLOW_STEPS_READ, &[&ids]).await? {
             memos.entry(column(&row, 0)?).or_default().push(memo(&row)?);
         }
-        for run in &mut runs {
+        for run in runs {
             run.memos = memos.remove(&run.id).unwrap_or_default();
             run.batch = batches.remove(&run.id).unwrap_or_default();
         }
-        Ok(runs)
+        Ok(())
     }
 
     async fn claim_rows(&self, claim: &FlowClaim) -> Result<Vec<Row>, StoreError> {
@@ -91,24 +103,34 @@ impl PostgresStore {
     async fn claim_with_care(&self, claim: &FlowClaim, mut rows: Vec<Row>) -> Result<Vec<Row>, StoreError> {
         let mut suspects = claim.suspects;
         for _ in 0..CLAIM_ROUNDS {
-            let mut transaction = PostgresTransaction::begin(&self.shared).await?;
             let room = claim.limit.saturating_sub(rows.len());
-            match control::claim(&mut transaction, claim, &mut suspects, room).await {
+            match self.claim_once(claim, &mut suspects, room).await {
                 Ok((claimed, has_more)) => {
-                    transaction.commit().await?;
                     rows.extend(claimed);
                     if !has_more || rows.len() >= claim.limit {
                         break;
                     }
                 }
+                Err(error) if rows.is_empty() => return Err(error),
                 Err(error) => {
-                    transaction.roll_back().await;
                     // What is claimed already has to be executed.
-                    return if rows.is_empty() { Err(error) } else { Ok(rows) };
+                    tracing::warn!(%error, "not all runs that are due could be claimed; the others are");
+                    break;
                 }
             }
         }
         Ok(rows)
+    }
+
+    async fn claim_once(
+        &self,
+        claim: &FlowClaim,
+        suspects: &mut Suspects,
+        room: usize,
+    ) -> Result<(Vec<Row>, bool), StoreError> {
+        let mut transaction = PostgresTransaction::begin(&self.shared).await?;
+        let outcome = control::claim(&mut transaction, claim, suspects, room).await;
+        transaction.settle(outcome).await
     }
 
     /// See [`crate::Store::commit_flow_runs`].

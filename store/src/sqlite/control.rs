@@ -118,7 +118,7 @@ fn stop(connection: &Connection, run: &str, gate: &str, places: u32, holds: usiz
     connection
         .prepare_cached(
             "UPDATE billhook_flow_runs SET due_at = NULL, blocked_on = ?2, blocked_places = ?3, holds = ?4, \
-             rank = coalesce(rank, unixepoch(due_at) * 1000) WHERE id = ?1",
+             rank = coalesce(rank, CAST(unixepoch(due_at, 'subsec') * 1000 AS INTEGER)) WHERE id = ?1",
         )?
         .execute(params![run, gate, places, whole(holds)])?;
     Ok(())

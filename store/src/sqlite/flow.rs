@@ -470,6 +470,7 @@ mod tests {
             let lines = plan.query_map(params!["", "[]", "[]", "[]", 1], |row| row.get(3)).expect("lines");
             let lines = lines.collect::<rusqlite::Result<Vec<String>>>().expect("lines").join("\n");
             assert!(lines.contains(&format!("run USING INDEX {index}")), "{lines}");
+            assert!(!lines.contains("ORDER BY"), "nothing is sorted: {lines}");
         }
     }
 }

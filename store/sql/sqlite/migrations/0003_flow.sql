@@ -77,7 +77,8 @@ CREATE TABLE billhook_flow_runs (
 -- A function runs once for an event, however often it is told of it.
 CREATE UNIQUE INDEX billhook_flow_runs_dedupe_idx ON billhook_flow_runs (function, dedupe_key);
 
-CREATE INDEX billhook_flow_runs_due_idx ON billhook_flow_runs (due_at) WHERE rank IS NULL AND due_at IS NOT NULL;
+-- With the id, so that a million runs that sleep until one time are not sorted for every claim.
+CREATE INDEX billhook_flow_runs_due_idx ON billhook_flow_runs (due_at, id) WHERE rank IS NULL AND due_at IS NOT NULL;
 
 CREATE INDEX billhook_flow_runs_ready_idx ON billhook_flow_runs (rank, id) WHERE rank IS NOT NULL AND blocked_on IS NULL;
 
